@@ -1,0 +1,249 @@
+"""A checkpoint file -> state dict, without ever executing what is pickled inside."""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeAlias, TypeGuard
+
+import safetensors.torch
+import torch
+
+from handlers.errors import BadCheckpoint
+
+StateDict: TypeAlias = dict[str, torch.Tensor]
+
+SAVE_AGAIN = "in the training code, save torch.save(model.state_dict(), 'weights.pth') and use that file"
+
+WEIGHT_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+    "ema",
+    "model_ema",
+    "ema_model",
+    "ema_state_dict",
+    "params_ema",
+)
+"""Where training loops put weights (torchvision references, Lightning, timm, BasicSR and the like)."""
+
+LEGACY_PICKLES = 5
+"""A file from before PyTorch 1.6 begins with five pickles: magic, protocol, system, object, keys."""
+
+
+def read(path: Path, key: str | None = None) -> StateDict:
+    """Every tensor of the checkpoint by name, on the CPU, memory-mapped where the format allows.
+
+    `key` names the entry that holds the weights where there is more than one ("model_ema",
+    "ema.module"). Raises BadCheckpoint, which for a pickled model names what it would import.
+    """
+    state = unwrap(_load(path), path, key)
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether the file is a TorchScript archive, which carries its own architecture."""
+    return "constants.pkl" in {Path(name).name for name in _zip_names(path)}
+
+
+def without_wrappers(state: StateDict) -> StateDict:
+    """The same tensors under the names that they had before DataParallel, compile or averaging.
+
+    DataParallel and AveragedModel put `module.` before every name (the latter adds `n_averaged`),
+    torch.compile puts `_orig_mod.` before the names of what it compiled, at any depth.
+    """
+    named = {name.replace("_orig_mod.", ""): value for name, value in state.items()}
+    if any(name.startswith("module.") for name in named):
+        named.pop("n_averaged", None)
+    while named and all(name.startswith("module.") for name in named):
+        named = {name.removeprefix("module."): value for name, value in named.items()}
+    return named
+
+
+def unwrap(loaded: object, path: Path, key: str | None = None) -> StateDict:
+    """The state dict inside what training saved; raises BadCheckpoint when there isn't just one."""
+    if key is not None:
+        return _at_key(loaded, path, key)
+    if _is_state_dict(loaded):
+        return dict(loaded)
+    found = dict(_state_dicts(loaded))
+    known = {name: state for name, state in found.items() if name.split(".")[0] in WEIGHT_KEYS}
+    choices = known or found
+    if len(choices) == 1:
+        return dict(next(iter(choices.values())))
+    if choices:
+        raise BadCheckpoint(
+            f"{path}: holds weights more than once, under {', '.join(choices)}",
+            hint="set handler.weights_key to the one that you evaluated",
+        )
+    raise BadCheckpoint(f"{path}: holds no state dict, but {_summary(loaded)}", hint=SAVE_AGAIN)
+
+
+def _at_key(loaded: object, path: Path, key: str) -> StateDict:
+    found: object = loaded
+    for step in [key] if isinstance(loaded, Mapping) and key in loaded else key.split("."):
+        if not isinstance(found, Mapping) or step not in found:
+            names = ", ".join(dict(_state_dicts(loaded))) or "none"
+            raise BadCheckpoint(
+                f"{path}: has no entry {key!r}", hint=f"handler.weights_key may be one of: {names}"
+            )
+        found = found[step]
+    if not _is_state_dict(found):
+        raise BadCheckpoint(f"{path}: {key!r} is no state dict, but {_summary(found)}", hint=SAVE_AGAIN)
+    return dict(found)
+
+
+def _is_state_dict(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """A mapping of names to tensors (and what modules add as extra state), not of metrics alone."""
+    if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
+        return False
+    tensors = [item for item in value.values() if isinstance(item, torch.Tensor)]
+    extra = [name for name in value if name.endswith("_extra_state")]
+    return len(tensors) + len(extra) >= len(value) and any(item.dim() > 0 for item in tensors)
+
+
+def _state_dicts(value: object, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(dotted key, state dict) of those nested at most `depth` deep."""
+    if not isinstance(value, Mapping) or depth == 0:
+        return
+    for name, item in value.items():
+        if _is_state_dict(item):
+            yield f"{prefix}{name}", item
+        else:
+            yield from _state_dicts(item, f"{prefix}{name}.", depth - 1)
+
+
+def _summary(value: object) -> str:
+    if isinstance(value, Mapping):
+        entries = [f"{name!r}: {type(item).__name__}" for name, item in list(value.items())[:8]]
+        return f"a mapping of {len(value)} entries ({', '.join(entries)})"
+    return f"a {type(value).__name__}"
+
+
+def _load(path: Path) -> object:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise BadCheckpoint(f"{path}: can't be read ({error.strerror})", hint="check the path") from None
+    if path.suffix == ".safetensors" or head[8:9] == b"{":
+        return _load_safetensors(path)
+    if head.startswith(b"PK"):
+        names = _zip_names(path)
+        if not any(Path(name).name == "data.pkl" for name in names):
+            raise BadCheckpoint(
+                f"{path}: is a zip archive without a checkpoint, or cut short", hint="copy the file again"
+            )
+        return _load_pickled(path, mapped=True)
+    if head.startswith(b"\x80"):
+        return _load_pickled(path, mapped=False)
+    raise BadCheckpoint(f"{path}: is not a checkpoint, but {_named(head)}", hint="copy the file again")
+
+
+def _named(head: bytes) -> str:
+    text = head.lstrip().lower()
+    if not head:
+        return "empty"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer (run `git lfs pull`)"
+    if text.startswith((b"<!doctype", b"<html")):
+        return "a web page"
+    return f"something that begins with {head[:8]!r}"
+
+
+def _load_safetensors(path: Path) -> object:
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:
+        raise BadCheckpoint(
+            f"{path}: can't be read as safetensors ({error})", hint="copy the file again"
+        ) from None
+
+
+def _load_pickled(path: Path, *, mapped: bool) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a hostile or damaged file raises anything at all
+        imports = unsafe_globals(path)
+        if imports:
+            raise BadCheckpoint(
+                f"{path}: is no plain state dict: loading it would import and run "
+                f"{_listed(imports)} (nothing of it was executed)",
+                hint=SAVE_AGAIN,
+            ) from None
+        detail = str(error).strip().splitlines()
+        raise BadCheckpoint(
+            f"{path}: can't be read ({type(error).__name__}: {detail[0] if detail else 'no detail'})",
+            hint="it may be cut short: copy the file again",
+        ) from None
+
+
+def unsafe_globals(path: Path) -> list[str]:
+    """What the pickle inside would import beyond torch's own safe list, found by reading opcodes."""
+    names: dict[str, None] = {}
+    with path.open("rb") as file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for entry in archive.namelist():
+                    if entry.endswith(".pkl"):
+                        with archive.open(entry) as pickled:
+                            names.update(dict.fromkeys(_globals(pickled)))
+        else:
+            file.seek(0)
+            for _ in range(LEGACY_PICKLES):
+                names.update(dict.fromkeys(_globals(file)))
+    safe = _safe_globals()
+    return [name for name in names if name not in safe]
+
+
+def _globals(pickled: IO[bytes]) -> Iterator[str]:
+    """The dotted names that one pickle refers to, up to its STOP or to where it is malformed."""
+    strings: list[str] = []
+    memo: dict[int, str] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(pickled):
+            if opcode.name in ("GLOBAL", "INST"):
+                yield str(argument).replace(" ", ".", 1)
+            elif opcode.name == "STACK_GLOBAL":
+                yield ".".join(strings[-2:])
+            elif opcode.name == "MEMOIZE":
+                memo[len(memo)] = strings[-1] if strings else ""
+            elif opcode.name.endswith("PUT"):
+                memo[int(str(argument))] = strings[-1] if strings else ""
+            elif opcode.name.endswith("GET"):
+                strings.append(memo.get(int(str(argument)), ""))
+            elif isinstance(argument, str):
+                strings.append(argument)
+    except Exception:  # a malformed pickle ends here; what was found before it counts
+        return
+
+
+def _safe_globals() -> set[str]:
+    """What torch.load(weights_only=True) admits."""
+    from torch import _weights_only_unpickler  # torch has no public list of its defaults
+
+    return set(_weights_only_unpickler._get_allowed_globals()) | {
+        f"{item.__module__}.{item.__qualname__}"
+        for item in torch.serialization.get_safe_globals()
+        if not isinstance(item, tuple)
+    }
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _zip_names(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return []

@@ -1,0 +1,33 @@
+"""Why a worker couldn't open its archive: left in a file by the worker, read by whoever registered it.
+
+TorchServe itself says only "Failed to start workers".
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+
+FOLDER = "PTHSERVE_FAILURES"
+"""Environment variable of the workers: where to leave it. Without it, the log alone has the reason."""
+
+
+def leave(name: str, version: str, error: Exception) -> None:
+    """The message on the first lines, then the traceback."""
+    folder = os.environ.get(FOLDER)
+    if folder:
+        text = f"{error}\n\n{''.join(traceback.format_exception(error))}"
+        _path(Path(folder), name, version).write_text(text, encoding="utf-8")
+
+
+def find(folder: Path, name: str, version: str) -> str | None:
+    """What `leave` wrote last; None when no worker of this version has failed."""
+    try:
+        return _path(folder, name, version).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _path(folder: Path, name: str, version: str) -> Path:
+    return folder / f"{name}-{version}.txt"

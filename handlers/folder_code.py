@@ -1,0 +1,57 @@
+"""A class from a Python file in the model's own folder: `model.py:SimpleCNN`, `task.py:MyTask`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from handlers.errors import BadRecipe
+
+
+def load_class(folder: Path, spec: str, key: str) -> type:
+    """The class that `spec` ("FILE.py:CLASS") names; `key` is the recipe's key, for the message.
+
+    Raises BadRecipe when the file can't be imported or has no such class.
+    """
+    file_name, _, class_name = spec.partition(":")
+    path = (folder / file_name).resolve()
+    module_name = f"pthserve_folder.{abs(hash(str(path)))}"
+    module_spec = importlib.util.spec_from_file_location(module_name, path)
+    if module_spec is None or module_spec.loader is None or not path.is_file():
+        raise BadRecipe(f"{key} is {spec!r}; {path} is not there", hint="add the file or correct the name")
+    module = importlib.util.module_from_spec(module_spec)
+    with _siblings_importable(path.parent):
+        sys.modules[module_name] = module  # dataclasses and pickling look their module up there
+        try:
+            module_spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[module_name]
+            raise BadRecipe(
+                f"{key}: importing {path} raised {type(error).__name__}: {error}",
+                hint="the file must be importable with the packages that are installed here",
+            ) from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        raise BadRecipe(
+            f"{key} is {spec!r}; {path} defines no class {class_name}",
+            hint=f"it defines {', '.join(classes) or 'none'}",
+        )
+    return found
+
+
+@contextmanager
+def _siblings_importable(folder: Path) -> Iterator[None]:
+    """`import layers` finds folder/layers.py, and the next model's `import layers` finds its own."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
+                del sys.modules[name]

@@ -1,0 +1,103 @@
+"""The TorchServe adapter: its rows and context in, statuses and content types out.
+
+TorchServe imports the archive's entry.py, which derives its one class from Service; `initialize` is
+called once in a worker, `handle` for every batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handlers import failure, golden, seal
+from handlers.cores import threads
+from handlers.handler import Handler
+from handlers.wire import Response, Row
+
+logger = logging.getLogger(__name__)
+
+_SANE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class StartFailed(Exception):
+    """`initialize` failed. No RuntimeError, because after one TorchServe keeps a model without workers."""
+
+
+class Service:
+    """One worker's model; TorchServe's `context` is duck-typed, so that `ts` is never imported."""
+
+    def __init__(self) -> None:
+        self._handler: Handler | None = None
+
+    def initialize(self, context: Any) -> None:
+        """Open the archive, replay its samples; raises StartFailed, and the worker isn't READY."""
+        try:
+            self._handler = _opened(context)
+        except Exception as error:
+            model = context.manifest["model"]
+            failure.leave(model["modelName"], model["modelVersion"], error)
+            raise StartFailed(f"{type(error).__name__}: {error}") from error
+
+    def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
+        """One body for each row, its status and content type set on the context."""
+        if self._handler is None:
+            raise StartFailed("handle was called before initialize")
+        rows = [_row(fields, context, index) for index, fields in enumerate(data)]
+        responses = self._handler.predict(rows)
+        for index, (row, response) in enumerate(zip(rows, responses, strict=True)):
+            context.set_response_status(response.status, HTTPStatus(response.status).phrase, idx=index)
+            context.set_response_content_type(index, response.content_type)
+            _log_errors(row, response)
+        return [response.body for response in responses]
+
+
+def _opened(context: Any) -> Handler:
+    folder = Path(context.system_properties["model_dir"])
+    sealed = seal.verify(folder)
+    installed = seal.libraries()
+    for name, version in sealed.libraries.items():
+        if installed.get(name) != version:
+            logger.warning("checked with %s %s, running with %s", name, version, installed.get(name))
+    gpu = context.system_properties.get("gpu_id")
+    on_gpu = gpu is not None and torch.cuda.is_available()
+    handler = Handler.open(folder, torch.device("cuda", int(gpu)) if on_gpu else torch.device("cpu"))
+    torch.set_num_threads(threads(handler.recipe.most_workers))
+    for replayed in golden.replay(handler, folder):
+        logger.info(
+            "sample %s passed, largest difference %.3g, expected by %s",
+            replayed.sample,
+            replayed.largest_error,
+            replayed.expected_by,
+        )
+    return handler
+
+
+def _row(fields: Mapping[str, object], context: Any, index: int) -> Row:
+    headers: dict[str, str] = {}
+    for name, value in context.get_all_request_header(index).items():
+        if isinstance(value, str):
+            headers[name.lower()] = value
+    for name in fields:  # a form's own part knows its type better than the whole request
+        part = context.get_request_header(index, name)
+        if isinstance(part, dict) and isinstance(part.get("content-type"), str):
+            headers["content-type"] = part["content-type"]
+    return Row(fields, headers, _request_id(headers, context, index))
+
+
+def _request_id(headers: Mapping[str, str], context: Any, index: int) -> str:
+    """The caller's, if it is sane enough for a log line, else TorchServe's."""
+    given = headers.get("x-request-id", "")
+    return given if _SANE_ID.fullmatch(given) else str(context.get_request_id(index))
+
+
+def _log_errors(row: Row, response: Response) -> None:
+    for error in response.errors:
+        lines = "".join(traceback.format_exception(error))
+        logger.error("request %s failed: %s\n%s", row.request_id, error, lines)

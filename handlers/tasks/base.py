@@ -1,0 +1,51 @@
+"""Task: the two methods that give a network's tensors their meaning."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+from msgspec import UNSET
+
+from handlers import images
+from handlers.errors import BadInput
+from handlers.recipe import Model, TensorInput
+from handlers.wire import EncodedImage, Item, Numbers
+
+
+class Task(ABC):
+    """Derive from this, or from one of the built-in tasks, in models/NAME/task.py."""
+
+    def __init__(self, recipe: Model, folder: Path) -> None:
+        self.recipe = recipe
+        self.folder = folder
+
+    def prepare(self, item: Item) -> torch.Tensor:
+        """One item -> the network's input on the CPU, without the batch dimension; raises BadInput."""
+        if isinstance(item, BadInput):
+            raise item
+        image, tensor = self.recipe.image_input(), self.recipe.tensor_input()
+        if isinstance(item, EncodedImage) and image is not None:
+            return images.prepare(item.content, image)
+        if isinstance(item, Numbers) and tensor is not None:
+            return _scaled(item, tensor)
+        raise BadInput("this model takes no such input", code="wrong_kind", hint="see the recipe's input")
+
+    @abstractmethod
+    def finish(self, output: torch.Tensor) -> object:
+        """One raw output (float32 on the CPU, no batch dimension) -> an answer that JSON can hold."""
+
+
+def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:
+    if not np.isfinite(item.values).all():
+        raise BadInput(
+            "a value is NaN, infinite, or too large for float32",
+            code="not_finite",
+            hint="send finite numbers; fill gaps as training did",
+        )
+    values = torch.tensor(item.values)
+    if recipe.mean is not UNSET and recipe.std is not UNSET:
+        values = values.sub_(torch.tensor(recipe.mean)).div_(torch.tensor(recipe.std))
+    return values

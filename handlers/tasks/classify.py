@@ -1,0 +1,73 @@
+"""classify: one score for each class -> the best classes with their labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from msgspec import UNSET, Struct
+
+from handlers.errors import BadRecipe, ForwardFailed
+from handlers.recipe import Model
+from handlers.tasks.base import Task
+
+TOP_K = 5
+
+
+class Prediction(Struct, frozen=True):
+    """One class: its label, its index in the network's output, its score between 0 and 1."""
+
+    label: str
+    index: int
+    score: float
+
+
+class Classification(Struct, frozen=True):
+    """{"predictions": [...]}, best first."""
+
+    predictions: list[Prediction]
+
+
+class Classify(Task):
+    """Softmax (one class is right) or sigmoid (each class for itself) over raw outputs [classes]."""
+
+    def __init__(self, recipe: Model, folder: Path) -> None:
+        super().__init__(recipe, folder)
+        self.labels = _labels(recipe, folder)
+        self.top_k = TOP_K if recipe.output.top_k is UNSET else recipe.output.top_k
+        self.sigmoid = recipe.output.activation == "sigmoid"
+
+    def finish(self, output: torch.Tensor) -> Classification:
+        """Raw output [classes] -> the top_k classes; equal scores keep the order of their indices."""
+        if output.dim() != 1:
+            raise ForwardFailed(
+                f"classify needs one score for each class, the network gave the shape {list(output.shape)}",
+                hint="use the task tensor, or a task.py of your own",
+            )
+        if self.labels is not None and len(self.labels) != len(output):
+            raise BadRecipe(
+                f"{self.recipe.output.labels} has {len(self.labels)} labels, "
+                f"the network has {len(output)} outputs",
+                hint="give one line for each output, in the order of training",
+            )
+        scores = (output.sigmoid() if self.sigmoid else output.softmax(0)).numpy()
+        best = np.argsort(-scores, kind="stable")[: self.top_k].tolist()
+        return Classification([Prediction(self._label(i), i, float(scores[i])) for i in best])
+
+    def _label(self, index: int) -> str:
+        return str(index) if self.labels is None else self.labels[index]
+
+
+def _labels(recipe: Model, folder: Path) -> list[str] | None:
+    """One label a line; None without a labels file, and classes are then named by their index."""
+    if recipe.output.labels is UNSET:
+        return None
+    path = folder / recipe.output.labels
+    try:
+        labels = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRecipe(f"{path}: can't be read ({error})", hint="save it as UTF-8, a label a line") from None
+    while labels and not labels[-1].strip():
+        labels.pop()
+    return [label.strip() for label in labels]

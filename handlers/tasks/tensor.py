@@ -1,0 +1,25 @@
+"""tensor: raw outputs as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from msgspec import Struct
+
+from handlers.tasks.base import Task
+
+
+class Values(Struct, frozen=True):
+    """{"output": nested lists, "shape": [...]}"""
+
+    output: Any
+    shape: list[int]
+
+
+class Tensor(Task):
+    """For outputs that have no meaning of their own here: the caller gets the numbers."""
+
+    def finish(self, output: torch.Tensor) -> Values:
+        """Raw output of any shape -> nested lists."""
+        return Values(output.tolist(), list(output.shape))

@@ -1,0 +1,102 @@
+"""An .npy body, or a nested list that was decoded already -> items of the declared shape."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from handlers.errors import BadInput
+from handlers.recipe import TensorInput
+from handlers.wire.types import Item, Numbers
+
+MAGIC = b"\x93NUMPY"
+
+MOST_ITEMS = 1024
+"""Items in one request; more would hold the worker too long for its neighbours."""
+
+
+def read(body: bytes, declared: TensorInput | None) -> tuple[tuple[Item, ...], bool]:
+    """(items, whether it was a list) of an .npy file; raises BadInput.
+
+    The array has the declared shape, or one more dimension in front. Nothing is unpickled, and no
+    memory is taken that the body's own length doesn't cover.
+    """
+    if declared is None:
+        raise wrong_kind()
+    stream = io.BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(stream)
+        header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = header(stream)
+    except Exception as error:  # the header is a Python literal: it can be wrong in any way
+        raise BadInput(
+            f"the .npy header can't be read ({type(error).__name__})",
+            code="bad_npy",
+            hint="write it with numpy.save",
+        ) from None
+    if dtype.kind not in "biuf":
+        raise BadInput(
+            f"the .npy array holds {dtype}"[:100], code="wrong_type", hint=f"send {declared.dtype} numbers"
+        )
+    content = memoryview(body)[stream.tell() :]
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise BadInput(
+            f"the .npy header says {shape} of {dtype}, the body has {len(content)} bytes of values"[:200],
+            code="bad_npy",
+            hint="it may be cut short; write it with numpy.save",
+        )
+    if declared.dtype == "int64" and not np.can_cast(dtype, np.int64):
+        raise BadInput(f"the .npy array holds {dtype}", code="wrong_type", hint="send int64 numbers")
+    _is_many(shape, declared)  # before numpy sees it: a shape of 70 dimensions is none that it can have
+    values = np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    return split(values, declared)
+
+
+def split(values: npt.NDArray[np.generic], declared: TensorInput) -> tuple[tuple[Item, ...], bool]:
+    """(items, whether it was a list): one array of the declared shape, or a list of them."""
+    many = _is_many(values.shape, declared)
+    if many and not len(values):
+        raise BadInput("the list of items is empty", code="empty_body", hint="send at least one")
+    if many and len(values) > MOST_ITEMS:
+        raise too_many(len(values))
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow becomes inf, which its item is refused for
+        cast = np.ascontiguousarray(values, dtype=np.int64 if declared.dtype == "int64" else np.float32)
+    return tuple(Numbers(item) for item in (cast if many else cast[None])), many
+
+
+def _is_many(shape: tuple[int, ...], declared: TensorInput) -> bool:
+    """Whether the shape is that of a list of items; raises BadInput when it isn't one item's either."""
+    one = tuple(declared.shape)
+    if shape not in (one, (*shape[:1], *one)):
+        raise wrong_shape(declared, str(list(shape))[:200])
+    return shape != one
+
+
+def too_many(count: int) -> BadInput:
+    return BadInput(
+        f"the request has {count} items",
+        code="too_many_items",
+        hint=f"send at most {MOST_ITEMS} at a time",
+        status=413,
+    )
+
+
+def wrong_shape(declared: TensorInput, got: str) -> BadInput:
+    return BadInput(
+        f"the input's shape is {got}",
+        code="wrong_shape",
+        hint=f"one item has the shape {declared.shape}; send one, or a list of them",
+    )
+
+
+def wrong_kind() -> BadInput:
+    return BadInput(
+        "this model takes images, not arrays",
+        code="wrong_kind",
+        hint='send the bytes of a JPEG, PNG or WebP file, or {"image": {"b64": "..."}}',
+    )

@@ -1,0 +1,184 @@
+"""A JSON body -> items: {"input": [...]}, a bare array, or {"image": {"b64": "..."}}.
+
+Numbers are decoded with the declared nesting depth and type, so that text, null and ragged lists are
+refused while decoding; JSON knows no NaN.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Raw, Struct
+
+from handlers.errors import BadInput
+from handlers.recipe import Model, TensorInput
+from handlers.wire import array
+from handlers.wire.types import EncodedImage, Item
+
+_OPENING = re.compile(rb"(?:\s*\[)*")
+_DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+
+
+class Encoded(Struct, frozen=True, forbid_unknown_fields=True):
+    """{"b64": "..."}"""
+
+    b64: str
+
+
+Picture = str | Encoded
+"""Base64, a data URL, or {"b64": ...}."""
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_picture = msgspec.json.Decoder(Picture)
+_pictures = msgspec.json.Decoder(list[Raw])
+
+
+def read(body: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
+    """(items, whether it was a list); raises BadInput."""
+    try:
+        return _value(_unwrapped(body, recipe), recipe)
+    except RecursionError:
+        raise BadInput("the JSON is nested too deeply", code="bad_json", hint=form(recipe)) from None
+    except msgspec.ValidationError as error:
+        raise _other_form(error, recipe) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"the body is no valid JSON: {error}"[:300], code="bad_json", hint=form(recipe)
+        ) from None
+
+
+def _other_form(error: msgspec.ValidationError, recipe: Model) -> BadInput:
+    return BadInput(f"the JSON has another form: {error}"[:300], code="wrong_type", hint=form(recipe))
+
+
+def form(recipe: Model) -> str:
+    """What to send, for hints."""
+    forms = []
+    tensor = recipe.tensor_input()
+    if tensor is not None:
+        forms.append(f'{{"input": [...]}} with {tensor.dtype} numbers of shape {tensor.shape}')
+    if recipe.image_input() is not None:
+        forms.append('the bytes of an image, or {"image": {"b64": "..."}}')
+    return "send " + ", or ".join(forms)
+
+
+def _unwrapped(body: bytes, recipe: Model) -> bytes:
+    """The value that holds the items: under "input" or "image", or the body itself."""
+    if body.lstrip()[:1] != b"{":
+        return body
+    fields = _fields.decode(body)
+    if fields.keys() == {"b64"}:
+        return body
+    if len(fields) != 1 or not fields.keys() & {"input", "image"}:
+        names = ", ".join(map(repr, list(fields)[:5])) or "none"
+        shown = names.encode("utf-8", "replace").decode()[:200]
+        raise BadInput(f"the JSON object has the fields: {shown}", code="wrong_field", hint=form(recipe))
+    return bytes(next(iter(fields.values())))
+
+
+def _value(value: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
+    opening = _OPENING.match(value)
+    depth = opening.group().count(b"[") if opening else 0
+    first = value[opening.end() if opening else 0 :].lstrip()[:1]
+    if first in (b'"', b"{") and depth <= 1:
+        return _images(value, recipe, many=depth == 1)
+    tensor = recipe.tensor_input()
+    if tensor is None:
+        raise array.wrong_kind()
+    return _numbers(value, depth, tensor)
+
+
+def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...], bool]:
+    if recipe.image_input() is None:
+        raise BadInput("this model takes numbers, not images", code="wrong_kind", hint=form(recipe))
+    if not many:
+        return (_decoded(_picture.decode(value)),), False
+    parts = _pictures.decode(value)
+    if len(parts) > array.MOST_ITEMS:
+        raise array.too_many(len(parts))
+    return tuple(_image(bytes(part), recipe) for part in parts), True
+
+
+def _image(part: bytes, recipe: Model) -> Item:
+    """One of a list, in any form that it may have alone; what is wrong with it is its own error."""
+    try:
+        return _decoded(_picture.decode(_unwrapped(part, recipe)))
+    except BadInput as error:
+        return error
+    except msgspec.ValidationError as error:
+        return _other_form(error, recipe)
+
+
+def _decoded(picture: Picture) -> Item:
+    """The picture's bytes, or what is wrong with its base64, for this item alone."""
+    text = picture if isinstance(picture, str) else picture.b64
+    found = _DATA_URL.match(text)
+    try:
+        encoded = "".join(text[found.end() if found else 0 :].split()).encode("ascii")
+        content = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return BadInput(
+            "the text is no valid base64", code="bad_base64", hint="encode the image file's bytes as base64"
+        )
+    if not content:
+        return BadInput(
+            "the image is empty", code="empty_body", hint="encode the image file's bytes as base64"
+        )
+    return EncodedImage(content)
+
+
+def _numbers(value: bytes, depth: int, declared: TensorInput) -> tuple[tuple[Item, ...], bool]:
+    rank = len(declared.shape)
+    if depth not in (rank, rank + 1):
+        msgspec.json.decode(value)  # what isn't JSON at all is told as that
+        raise array.wrong_shape(declared, f"nested {depth} deep")
+    lists = _decoder(depth, declared.dtype).decode(value)
+    try:
+        return array.split(_array(lists, declared), declared)
+    except BadInput:
+        if depth == rank or len(lists) > array.MOST_ITEMS:
+            raise
+        items = tuple(_item(one, declared) for one in lists)
+        if all(isinstance(item, BadInput) for item in items):
+            raise
+        return items, True
+
+
+def _item(lists: Any, declared: TensorInput) -> Item:
+    """One of a list whose items can't be read together, so that each bad one is told by its index."""
+    try:
+        (item,), _ = array.split(_array(lists, declared), declared)
+    except BadInput as error:
+        return error
+    return item
+
+
+def _array(lists: Any, declared: TensorInput) -> npt.NDArray[np.generic]:
+    try:
+        return np.asarray(lists, dtype=np.int64 if declared.dtype == "int64" else np.float64)
+    except OverflowError:
+        raise BadInput(
+            "a number is too large", code="not_finite", hint=f"send {declared.dtype} numbers"
+        ) from None
+    except ValueError:
+        raise BadInput(
+            "the lists are ragged: their lengths differ",
+            code="wrong_shape",
+            hint=f"send shape {declared.shape}",
+        ) from None
+
+
+@cache
+def _decoder(depth: int, dtype: str) -> msgspec.json.Decoder[Any]:
+    """A decoder of lists nested `depth` deep, holding numbers only."""
+    kind: Any = int if dtype == "int64" else float
+    for _ in range(depth):
+        kind = list[kind]
+    return msgspec.json.Decoder(kind)
