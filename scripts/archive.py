@@ -1,0 +1,80 @@
+"""archive: check a model as a worker would, and pack it into model_store/NAME-VERSION.mar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from rich.console import Console
+
+from handlers.errors import Refusal
+from scripts import catalog, mar
+from scripts.catalog import Entry, NeedsTraining, require_files
+from scripts.children import Children
+from scripts.errors import CommandError
+from scripts.fetch import fetch
+from scripts.places import Places, shown
+
+
+class Outcome(Struct, frozen=True):
+    """The archive of a model, and what was done or noticed on the way."""
+
+    path: Path
+    notes: list[str]
+
+
+def archive(entry: Entry, places: Places, children: Children) -> Outcome:
+    """The model's archive, packed now if it isn't there; raises Refusal.
+
+    Changed content under a version that exists is refused. An archive that was packed with other
+    handlers or libraries stays as it is: it brings its own handlers, and its samples are replayed.
+    """
+    if entry.needs_training:
+        raise NeedsTraining(entry)
+    notes = [f"fetched {shown(entry.weights)}"] if fetch(entry, children) else []
+    require_files(entry)
+    path = mar.path_of(entry, places)
+    if path.exists():
+        return Outcome(path, [*notes, *_kept(entry, path)])
+    packed = mar.pack(entry, places, children)
+    notes += [
+        f"recorded {shown(entry.folder / name)}: look at it, then commit it" for name in packed.recorded
+    ]
+    return Outcome(path, [*notes, f"packed {shown(path)}"])
+
+
+def _kept(entry: Entry, path: Path) -> list[str]:
+    changed = mar.differences(entry, path)
+    if changed:
+        raise CommandError(
+            f"{entry.name}: {', '.join(changed[:5])} changed since {shown(path)} was packed, "
+            "and an archive is never changed",
+            hint=f"raise handler.version in {shown(entry.folder / 'recipe.yaml')} above {entry.version!r}",
+        )
+    code = mar.code_differences(path)
+    if code:
+        more = f" and {len(code) - 3} more" if len(code) > 3 else ""
+        return [
+            f"{shown(path)} is kept as it was packed, with other {', '.join(code[:3])}{more}: "
+            "raise handler.version to pack it anew"
+        ]
+    return []
+
+
+def archive_all(places: Places, wanted: Sequence[str], console: Console) -> int:
+    """Pack the named models, or all; exit status 1 if any was refused, and the others are packed."""
+    entries, refused = catalog.chosen(places, wanted)
+    children = Children()
+    for entry in entries:
+        try:
+            with console.status(f"packing {entry.name}"):
+                outcome = archive(entry, places, children)
+        except Refusal as error:
+            refused[entry.name] = error
+            continue
+        notes = outcome.notes or [f"{shown(outcome.path)} is there already, unchanged"]
+        console.print(f"✓ {entry.name}: {'; '.join(notes)}", highlight=False, markup=False, soft_wrap=True)
+    for name, reason in refused.items():
+        console.print(f"✗ {name}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+    return 1 if any(wanted or not isinstance(reason, NeedsTraining) for reason in refused.values()) else 0

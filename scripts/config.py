@@ -1,0 +1,107 @@
+"""config.properties -> the effective configuration of one TorchServe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from scripts.errors import CommandError
+from scripts.places import shown
+
+HTTP = ("inference", "management", "metrics")
+GRPC = ("inference", "management")
+
+
+class Address(Struct, frozen=True):
+    """Where one listener is reached."""
+
+    key: str
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """From this machine, whatever it listens on."""
+        return f"http://{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"
+
+
+class Config(Struct, frozen=True):
+    """TorchServe's properties, and the addresses among them."""
+
+    properties: Mapping[str, str]
+    path: Path
+
+    @property
+    def inference(self) -> Address:
+        return self._http("inference")
+
+    @property
+    def management(self) -> Address:
+        return self._http("management")
+
+    def addresses(self) -> list[Address]:
+        """Every listener."""
+        return [self._http(name) for name in HTTP] + [self._grpc(name) for name in GRPC]
+
+    def _http(self, name: str) -> Address:
+        key = f"{name}_address"
+        parts = urlsplit(self._value(key))
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if host is None or port is None:
+            raise self._wrong(key, "must be like http://127.0.0.1:8080")
+        return Address(key, host, port)
+
+    def _grpc(self, name: str) -> Address:
+        key = f"grpc_{name}_port"
+        if not self._value(key).isdecimal():
+            raise self._wrong(key, "must be a port number")
+        return Address(key, self._value(f"grpc_{name}_address"), int(self._value(key)))
+
+    def _value(self, key: str) -> str:
+        if key not in self.properties:
+            raise CommandError(
+                f"{shown(self.path)} lacks {key}", hint="copy the line from the repository's file"
+            )
+        return self.properties[key]
+
+    def _wrong(self, key: str, remedy: str) -> CommandError:
+        return CommandError(f"{shown(self.path)}: {key} is {self._value(key)!r}", hint=remedy)
+
+
+def load(path: Path) -> Config:
+    """The configuration as written; raises CommandError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: can't be read ({error})", hint="give --config FILE") from None
+    properties: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise CommandError(f"{shown(path)}: line {number} is {text!r}", hint="must be KEY=VALUE")
+        properties[key.strip()] = value.strip()
+    return Config(properties, path)
+
+
+def effective(config: Config, store: Path, host: str | None) -> Config:
+    """What TorchServe is started with: the store's place, and `host` for what callers reach."""
+    properties = {**config.properties, "model_store": str(store.resolve())}
+    if host is not None:
+        properties["inference_address"] = f"http://{host}:{config.inference.port}"
+        properties["grpc_inference_address"] = host
+    return Config(properties, config.path)
+
+
+def write(config: Config, path: Path) -> None:
+    """As the Java properties file that TorchServe reads."""
+    lines = [f"{key}={value}".replace("\\", "\\\\") for key, value in config.properties.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

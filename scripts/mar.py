@@ -1,0 +1,215 @@
+"""A model's folder -> NAME-VERSION.mar: the recipe folder plus a frozen copy of handlers/, always the same
+bytes for the same inputs. Written once, never changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from handlers import recipe, seal
+from handlers.errors import Refusal
+from handlers.seal import Seal
+from scripts.catalog import Entry
+from scripts.children import Children, bare_environment
+from scripts.errors import CommandError
+from scripts.places import ROOT, Places, shown
+
+ENTRY = '''"""TorchServe loads this file by its base name; everything else is in handlers/."""
+
+from handlers.serve import Service
+
+
+class Entry(Service):
+    """The one class that TorchServe looks for."""
+'''
+
+NOT_PACKED = {"train.py"}
+"""Python files of a model's folder that serving doesn't need."""
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip entry can carry: an archive doesn't tell when it was made."""
+
+
+class Rehearsed(Struct, frozen=True):
+    """What rehearse.py prints: how the samples passed, and which answers it recorded; or why it failed."""
+
+    samples: list[dict[str, str | float]] = []
+    recorded: list[str] = []
+    error: str = ""
+    hint: str = ""
+    traceback: str = ""
+
+
+class Rejected(Refusal):
+    """The rehearsal found what a worker would have failed with."""
+
+
+def path_of(entry: Entry, places: Places) -> Path:
+    return places.store / f"{entry.name}-{entry.version}.mar"
+
+
+def pack(entry: Entry, places: Places, children: Children) -> Rehearsed:
+    """Stage, rehearse, seal and write the archive; raises Rejected, or CommandError if it exists."""
+    with tempfile.TemporaryDirectory(prefix="pthserve-pack-") as scratch:
+        staged = _archived(entry, _stage(entry, Path(scratch)), Path(scratch), children)
+        report = _rehearse(entry, staged, children)
+        for name in report.recorded:
+            shutil.copyfile(staged / name, entry.folder / name)
+        seal.write(seal.make(staged, entry.name, entry.version), staged)
+        _write(staged, path_of(entry, places))
+    return report
+
+
+def differences(entry: Entry, path: Path) -> list[str]:
+    """Files of the model's folder that an existing archive holds otherwise, or not at all."""
+    packed = {
+        name: digest
+        for name, digest in read_seal(path).files.items()
+        if name != "entry.py" and not name.startswith("handlers/")
+    }
+    now = {name: seal.sha256(file) for name, file in _model_files(entry)}
+    return sorted(name for name in packed.keys() | now.keys() if packed.get(name) != now.get(name))
+
+
+def code_differences(path: Path) -> list[str]:
+    """What of handlers/ and the libraries is no longer as it was when the archive was packed."""
+    sealed = read_seal(path)
+    now = {f"handlers/{name}": seal.sha256(file) for name, file in _handler_files()}
+    packed = {name: digest for name, digest in sealed.files.items() if name.startswith("handlers/")}
+    files = [name for name in packed.keys() | now.keys() if packed.get(name) != now.get(name)]
+    installed = seal.libraries()
+    libraries = [name for name, version in sealed.libraries.items() if installed.get(name) != version]
+    return sorted(files) + sorted(libraries)
+
+
+def read_seal(path: Path) -> Seal:
+    """The seal inside an archive; raises CommandError when it isn't one of ours."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return seal.decode(archive.read(seal.FILE_NAME))
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise CommandError(
+            f"{shown(path)} is no archive of pthserve ({error})", hint="remove it, and it is packed anew"
+        ) from None
+
+
+def _model_files(entry: Entry) -> Iterator[tuple[str, Path]]:
+    """(name in the archive, file): the recipe, what it names, recordings, and the folder's own modules."""
+    names = {recipe.FILE_NAME, *(name for _, name in entry.recipe.file_names())}
+    names |= {sample.recording for sample in entry.recipe.handler.samples if sample.expect is UNSET}
+    names |= {path.relative_to(entry.folder).as_posix() for path in _own_modules(entry.folder)}
+    for name in sorted(names):
+        if (entry.folder / name).is_file():
+            yield name, entry.folder / name
+
+
+def _own_modules(folder: Path) -> Iterator[Path]:
+    """Python files that model.py or task.py may import."""
+    for path in folder.rglob("*.py"):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+        if not hidden and parts[0] not in NOT_PACKED | recipe.RESERVED:
+            yield path
+
+
+def _handler_files() -> Iterator[tuple[str, Path]]:
+    folder = ROOT / "handlers"
+    for path in sorted(folder.rglob("*.py")):
+        yield path.relative_to(folder).as_posix(), path
+
+
+def _stage(entry: Entry, scratch: Path) -> Path:
+    """A folder with everything that goes into the archive, but its manifest and seal."""
+    stage = scratch / "stage"
+    files = [*_model_files(entry), *((f"handlers/{name}", path) for name, path in _handler_files())]
+    for name, path in files:
+        target = stage / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return stage
+
+
+def _archived(entry: Entry, stage: Path, scratch: Path, children: Children) -> Path:
+    """What torch-model-archiver makes of the stage: the same files with a manifest, in a folder."""
+    out, temporary = scratch / "out", scratch / "tmp"
+    out.mkdir()
+    temporary.mkdir()  # it deletes TMPDIR/NAME, whoever that belongs to
+    (scratch / "entry.py").write_text(ENTRY, encoding="utf-8")
+    options = {
+        "--model-name": entry.name,
+        "--version": entry.version,
+        "--handler": scratch / "entry.py",
+        "--extra-files": stage,
+        "--config-file": stage / recipe.FILE_NAME,
+        "--export-path": out,
+        "--archive-format": "no-archive",
+    }
+    done = children.run(
+        [sys.executable, "-m", "model_archiver.model_packaging", *_words(options)],
+        env=bare_environment(TMPDIR=str(temporary)),
+        cwd=scratch,
+    )
+    folder = out / entry.name
+    manifest_path = folder / "MAR-INF" / "MANIFEST.json"
+    if done.returncode != 0 or not manifest_path.is_file():
+        raise CommandError(f"torch-model-archiver failed on {entry.name}: {done.stderr.strip()[-500:]}")
+    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    manifest.pop("createdOn", None)  # the same inputs give the same bytes on another day
+    manifest_path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return folder
+
+
+def _words(options: dict[str, object]) -> list[str]:
+    return [str(word) for pair in options.items() for word in pair]
+
+
+def _rehearse(entry: Entry, staged: Path, children: Children) -> Rehearsed:
+    """The report of rehearse.py, run as a worker would run; raises Rejected with its remedy."""
+    done = children.run(
+        [sys.executable, "-I", "-B", ROOT / "scripts" / "rehearse.py", staged],
+        env=bare_environment(),
+        cwd=staged,
+    )
+    try:
+        report = msgspec.json.decode(done.stdout, type=Rehearsed)
+    except msgspec.DecodeError:
+        tail = done.stderr.strip()[-1000:] or f"exit status {done.returncode}"
+        raise Rejected(f"{entry.name}: opening the staged archive failed: {tail}") from None
+    if report.error:
+        message = report.error.replace(str(staged), shown(entry.folder))
+        raise Rejected(
+            "\n".join(filter(None, [f"{entry.name}: {message}", report.traceback])), hint=report.hint
+        )
+    return report
+
+
+def _write(staged: Path, path: Path) -> None:
+    """A zip that is stored (it registers faster), sorted, with fixed times and modes; never over another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for file in sorted(file for file in staged.rglob("*") if file.is_file()):
+                info = zipfile.ZipInfo(file.relative_to(staged).as_posix(), EPOCH)
+                info.external_attr = 0o100644 << 16
+                info.create_system = 3  # Unix, wherever it is packed
+                info.file_size = file.stat().st_size
+                with archive.open(info, "w") as target, file.open("rb") as source:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        os.link(partial, path)
+    except FileExistsError:
+        raise CommandError(
+            f"{shown(path)} exists and is never changed",
+            hint="raise handler.version in the recipe, or remove the file",
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
