@@ -90,9 +90,10 @@ def _at_key(loaded: object, path: Path, key: str) -> StateDict:
     found: object = loaded
     for step in [key] if isinstance(loaded, Mapping) and key in loaded else key.split("."):
         if not isinstance(found, Mapping) or step not in found:
-            names = ", ".join(dict(_state_dicts(loaded))) or "none"
+            names = ", ".join(dict(_state_dicts(loaded)))
             raise BadCheckpoint(
-                f"{path}: has no entry {key!r}", hint=f"handler.weights_key may be one of: {names}"
+                f"{path}: has no entry {key!r}",
+                hint=f"handler.weights_key may be one of: {names}" if names else "remove handler.weights_key",
             )
         found = found[step]
     if not _is_state_dict(found):
@@ -178,29 +179,34 @@ def _load_pickled(path: Path, *, mapped: bool) -> object:
                 f"{_listed(imports)} (nothing of it was executed)",
                 hint=SAVE_AGAIN,
             ) from None
-        detail = str(error).strip().splitlines()
+        # torch's first lines advise weights_only=False; the reason stands behind this mark
+        detail = str(error).rpartition("WeightsUnpickler error: ")[2].strip().splitlines()
         raise BadCheckpoint(
             f"{path}: can't be read ({type(error).__name__}: {detail[0] if detail else 'no detail'})",
-            hint="it may be cut short: copy the file again",
+            hint="copy the file again, or save it again with torch.save's own pickle_protocol",
         ) from None
 
 
 def unsafe_globals(path: Path) -> list[str]:
     """What the pickle inside would import beyond torch's own safe list, found by reading opcodes."""
-    names: dict[str, None] = {}
-    with path.open("rb") as file:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                for entry in archive.namelist():
-                    if entry.endswith(".pkl"):
-                        with archive.open(entry) as pickled:
-                            names.update(dict.fromkeys(_globals(pickled)))
-        else:
-            file.seek(0)
-            for _ in range(LEGACY_PICKLES):
-                names.update(dict.fromkeys(_globals(file)))
     safe = _safe_globals()
-    return [name for name in names if name not in safe]
+    return [name for name in dict.fromkeys(_imports(path)) if name not in safe]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    entries = [entry for entry in _zip_names(path) if entry.endswith(".pkl")]
+    if entries:
+        with zipfile.ZipFile(path) as archive:
+            for entry in entries:
+                try:
+                    with archive.open(entry) as pickled:
+                        yield from _globals(pickled)
+                except Exception:  # a damaged entry tells nothing
+                    continue
+    else:
+        with path.open("rb") as file:
+            for _ in range(LEGACY_PICKLES):
+                yield from _globals(file)
 
 
 def _globals(pickled: IO[bytes]) -> Iterator[str]:
@@ -245,5 +251,5 @@ def _zip_names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # a damaged directory raises more than BadZipFile
         return []

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from handlers.errors import BadRecipe
 
@@ -27,7 +28,7 @@ def load_class(folder: Path, spec: str, key: str) -> type:
         sys.modules[module_name] = module  # dataclasses and pickling look their module up there
         try:
             module_spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script's sys.exit() mustn't end the worker
             del sys.modules[module_name]
             raise BadRecipe(
                 f"{key}: importing {path} raised {type(error).__name__}: {error}",
@@ -53,5 +54,11 @@ def _siblings_importable(folder: Path) -> Iterator[None]:
     finally:
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
+            ours = name.partition(".")[0] == "handlers"  # in an archive they lie in the same folder
+            if not ours and folder in Path(_place(sys.modules[name])).parents:
                 del sys.modules[name]
+
+
+def _place(module: ModuleType) -> str:
+    """Where a module lies: its file, or for a package without one its first folder."""
+    return getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "/")

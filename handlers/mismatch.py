@@ -85,11 +85,13 @@ def cause(mismatch: Mismatch, saved: Shapes, wanted: Shapes, args: Mapping[str, 
 def _other_head(mismatch: Mismatch, args: Mapping[str, Any]) -> str:
     """Only one layer's first dimension differs: another number of outputs."""
     layers = {name.rpartition(".")[0] for name in mismatch.reshaped}
-    differ_first = all(a[1:] == b[1:] for a, b in mismatch.reshaped.values())
+    differ_first = all(a and b and a[1:] == b[1:] for a, b in mismatch.reshaped.values())
     if mismatch.missing or mismatch.unexpected or len(layers) != 1 or not differ_first:
         return ""
     saved, built = next(iter(mismatch.reshaped.values()))
-    key = next((name for name, value in args.items() if value == built[0]), "num_classes")
+    key = next(
+        (name for name, value in args.items() if value is not True and value == built[0]), "num_classes"
+    )
     return (
         f"the checkpoint's head ({layers.pop()}) has {saved[0]} outputs, the recipe's {key} is {built[0]}: "
         f"set handler.architecture.args.{key} to {saved[0]}"

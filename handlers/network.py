@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -38,7 +38,9 @@ def open_network(recipe: Model, folder: Path, device: torch.device) -> nn.Module
         network = _open_torchscript(recipe, path)
     else:
         network = _rebuild(recipe, folder, path)
-    return network.to(device).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)  # a ScriptModule has no requires_grad_ of its own
+    return network.to(device).eval()
 
 
 def _open_torchscript(recipe: Model, path: Path) -> nn.Module:
@@ -106,9 +108,12 @@ def _torchvision_builder(name: str, architecture: Architecture) -> Build:
 def _state(recipe: Model, path: Path) -> StateDict:
     key = None if recipe.weights_key is UNSET else recipe.weights_key
     state = checkpoint.read(path, key)
-    if recipe.strip_prefix is UNSET:
+    prefix = recipe.strip_prefix
+    if prefix is UNSET:
         return state
-    return {name.removeprefix(recipe.strip_prefix): value for name, value in state.items()}
+    if not any(name.startswith(prefix) for name in state):
+        state = checkpoint.without_wrappers(state)
+    return {name.removeprefix(prefix): value for name, value in state.items()}
 
 
 def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Module:
@@ -144,8 +149,9 @@ def _in_memory(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.
 def _fitted(network: nn.Module, state: StateDict, recipe: Model, path: Path) -> StateDict:
     """The tensors under the network's own names, every one of them accounted for."""
     wanted = {name: tuple(value.shape) for name, value in _tensors(network).items()}
-    if state.keys() != wanted.keys():
-        state = checkpoint.without_wrappers(state)
+    unwrapped = checkpoint.without_wrappers(state)
+    if len(unwrapped.keys() & wanted.keys()) >= len(state.keys() & wanted.keys()):
+        state = unwrapped  # unless the network's own names look like a wrapper's
     saved = {name: tuple(value.shape) for name, value in state.items()}
     found = mismatch.compare(saved, wanted, recipe.allow_missing, recipe.allow_unexpected)
     if found:
@@ -175,6 +181,15 @@ def _left_on_meta(network: nn.Module) -> list[str]:
     left = [name for name, value in named if value.is_meta]
     for module_name, module in network.named_modules():
         for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor) and value.is_meta:
+            if name not in ("_parameters", "_buffers", "_modules") and _holds_meta(value):
                 left.append(f"{module_name}.{name}".lstrip("."))
     return left
+
+
+def _holds_meta(value: object) -> bool:
+    """Whether a plain attribute is a tensor on meta, or a collection that holds one."""
+    if isinstance(value, torch.Tensor):
+        return value.is_meta
+    if isinstance(value, Mapping):
+        return any(map(_holds_meta, value.values()))
+    return isinstance(value, list | tuple | set) and any(map(_holds_meta, value))
