@@ -12,6 +12,7 @@ from handlers.errors import Refusal
 from scripts import catalog, mar
 from scripts.catalog import Entry, NeedsTraining, require_files
 from scripts.children import Children
+from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.fetch import fetch
 from scripts.places import Places, shown
@@ -74,7 +75,7 @@ def archive_all(places: Places, wanted: Sequence[str], console: Console) -> int:
             refused[entry.name] = error
             continue
         notes = outcome.notes or [f"{shown(outcome.path)} is there already, unchanged"]
-        console.print(f"✓ {entry.name}: {'; '.join(notes)}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"✓ {entry.name}: {'; '.join(notes)}")
     for name, reason in refused.items():
-        console.print(f"✗ {name}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"✗ {name}: {str(reason).removeprefix(f'{name}: ')}", "red")
     return 1 if any(wanted or not isinstance(reason, NeedsTraining) for reason in refused.values()) else 0

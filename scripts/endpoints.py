@@ -8,7 +8,6 @@ from pathlib import Path
 
 from msgspec import UNSET, Struct
 from rich.console import Console
-from rich.table import Table
 
 from handlers.recipe import Recipe
 from scripts.places import shown
@@ -35,20 +34,24 @@ class Endpoint(Struct, frozen=True):
 
 def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console: Console) -> None:
     """The endpoints with their samples, what needs training, and a curl line for each."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("endpoint", "version", "workers", "samples", "answers"):
-        table.add_column(column)
+    rows = [("endpoint", "version", "workers", "samples", "answers")]
     for one in ready:
-        model = one.recipe.handler
-        table.add_row(one.name, one.version, str(one.recipe.workers), one.samples, model.task)
+        rows.append((one.name, one.version, str(one.recipe.workers), one.samples, one.recipe.handler.task))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    say(console, "")
+    for row in rows:
+        say(console, "  ".join(map(str.ljust, row, widths)).rstrip(), "bold" if row is rows[0] else None)
     for name in untrained:
-        table.add_row(name, "", "", "", f"needs training: scripts/pthserve train {name}")
-    console.print()
-    console.print(table)
-    console.print()
+        say(console, f"{name} needs training: scripts/pthserve train {name}")
+    say(console, "")
     for one in ready:
-        console.print(request_line(one), soft_wrap=True, highlight=False, markup=False)
-    console.print("\nserving; Ctrl-C stops", highlight=False)
+        say(console, request_line(one))
+    say(console, "\nserving; Ctrl-C stops")
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """A line as it is, however long: nothing in it is markup."""
+    console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
 def request_line(one: Endpoint) -> str:

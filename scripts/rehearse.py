@@ -99,7 +99,7 @@ def check_invariance(handler: Handler, example: torch.Tensor) -> None:
 
     def run(batch: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return handler.runtime(batch)[0].float()
+            return handler.forward(batch)[0]
 
     def same(first: torch.Tensor, second: torch.Tensor) -> bool:
         return torch.allclose(first, second, rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=True)

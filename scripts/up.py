@@ -19,7 +19,7 @@ from scripts import catalog, config
 from scripts.archive import archive
 from scripts.catalog import Entry, NeedsTraining
 from scripts.children import Children
-from scripts.endpoints import Endpoint, print_endpoints
+from scripts.endpoints import Endpoint, print_endpoints, say
 from scripts.errors import CommandError
 from scripts.places import Places, shown
 from scripts.torchserve import TorchServe
@@ -35,7 +35,7 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
     )
     for name in refused:
         if name not in untrained:
-            console.print(_line("✗", name, str(refused[name])), style="red")
+            say(console, _line("✗", name, str(refused[name])), "red")
     if not entries:
         raise CommandError("no model can be served", hint="see above, and README.md for how to add one")
     effective = config.effective(config.load(places.config), places.store, host)
@@ -86,10 +86,10 @@ def _bring_up(
                 one, notes = future.result()
             except Refusal as error:
                 if not stop.is_set():
-                    console.print(_line("✗", entry.name, str(error)), style="red")
+                    say(console, _line("✗", entry.name, str(error)), "red")
                 continue
             ready.append(one)
-            console.print(_line("✓", entry.name, "; ".join([*notes, "READY"])))
+            say(console, _line("✓", entry.name, "; ".join([*notes, "READY"])))
     return sorted(ready, key=lambda one: one.name)
 
 

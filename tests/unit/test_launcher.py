@@ -223,6 +223,15 @@ def test_base_then_test_adds_the_dev_extra(tree: Tree) -> None:
     assert ["--extra dev" in install for install in tree.installs()] == [False, True]
 
 
+def test_setup_makes_the_environment_and_needs_nothing_of_the_command_line(tree: Tree) -> None:
+    (tree.root / "scripts" / "cli.py").rename(tree.root / "scripts" / "later.py")
+    done = tree.run("setup")
+    assert (done.returncode, done.stdout) == (0, ""), done
+    (tree.root / "scripts" / "later.py").rename(tree.root / "scripts" / "cli.py")
+    tree.ok("up")
+    assert len(tree.installs()) == 1
+
+
 def test_the_exit_status_is_the_commands(tree: Tree) -> None:
     tree.ok("status")
     assert tree.run("fail").returncode == 7
