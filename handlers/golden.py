@@ -124,7 +124,7 @@ def _raw(path: Path, sample: Sample) -> Values:
             f"sample {sample.input} has no `expect`, and no recorded answer in {path.name}",
             hint="`scripts/pthserve archive` records it",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise BadRecipe(f"sample {sample.input}: {path} is no .npy array ({error})") from None
 
 

@@ -97,14 +97,14 @@ class Handler:
     def _forward(self, tensors: Sequence[torch.Tensor]) -> list[Stage]:
         """One pass over the stacked batch; when it fails, each half for itself, down to the culprit."""
         try:
-            return list(self._pass(torch.stack(list(tensors))))
+            return list(self.forward(torch.stack(list(tensors))))
         except Exception as error:
             if len(tensors) == 1:
                 return [_failed(error)]
         half = len(tensors) // 2
         return [*self._forward(tensors[:half]), *self._forward(tensors[half:])]
 
-    def _pass(self, batch: torch.Tensor) -> torch.Tensor:
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """[items, ...] on the CPU -> raw outputs [items, ...], float32 on the CPU."""
         with torch.inference_mode():
             output = self.runtime(batch.to(self.device))

@@ -127,7 +127,7 @@ def _as_image(image: Image.Image, recipe: ImageInput) -> Image.Image:
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
-    """As its orientation tag says. PIL's exif_transpose rewrites the other tags too, and fails on odd ones."""
+    """As its orientation tag says. PIL's exif_transpose rewrites other tags too, and fails on odd ones."""
     image.load()  # damage to the pixels is told, damage to the tags isn't
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -175,7 +175,7 @@ def _words(options: dict[str, object]) -> list[str]:
 def _rehearse(entry: Entry, staged: Path, children: Children) -> Rehearsed:
     """The report of rehearse.py, run as a worker would run; raises Rejected with its remedy."""
     done = children.run(
-        [sys.executable, "-I", "-B", ROOT / "scripts" / "rehearse.py", staged],
+        [sys.executable, "-I", ROOT / "scripts" / "rehearse.py", staged],
         env=bare_environment(),
         cwd=staged,
     )
@@ -192,13 +192,20 @@ def _rehearse(entry: Entry, staged: Path, children: Children) -> Rehearsed:
     return report
 
 
+def _packed_files(staged: Path) -> Iterator[Path]:
+    """All but what the rehearsal's imports left behind."""
+    for path in staged.rglob("*"):
+        if path.is_file() and path.parent.name != "__pycache__":
+            yield path
+
+
 def _write(staged: Path, path: Path) -> None:
     """A zip that is stored (it registers faster), sorted, with fixed times and modes; never over another."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(file for file in staged.rglob("*") if file.is_file()):
+            for file in sorted(_packed_files(staged)):
                 info = zipfile.ZipInfo(file.relative_to(staged).as_posix(), EPOCH)
                 info.external_attr = 0o100644 << 16
                 info.create_system = 3  # Unix, wherever it is packed

@@ -1,6 +1,6 @@
 """What a worker would find too late, found before packing: run in a clean interpreter on the staged archive.
 
-    python -I -B rehearse.py STAGED
+    python -I rehearse.py STAGED
 
 It sees only the staged files and site-packages, as a worker does, so `handlers` here is the archive's own
 copy. Prints one JSON object: {"samples": [...], "recorded": [...]}, or {"error": ..., "hint": ...} with

@@ -159,7 +159,6 @@ def _environment(java: Path, scratch: Path, logs: Path) -> dict[str, str]:
         TMPDIR=str(scratch / "tmp"),
         LOG_LOCATION=str(logs.resolve()),
         METRICS_LOCATION=str(logs.resolve()),
-        PYTHONDONTWRITEBYTECODE="1",  # the workers of a model share its folder, which is sealed
         **{failure.FOLDER: str(scratch / "failures")},
         **passed,
     )

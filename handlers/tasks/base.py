@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from msgspec import UNSET
 
-from handlers import images
 from handlers.errors import BadInput
 from handlers.recipe import Model, TensorInput
 from handlers.wire import EncodedImage, Item, Numbers
@@ -21,6 +21,8 @@ class Task(ABC):
     def __init__(self, recipe: Model, folder: Path) -> None:
         self.recipe = recipe
         self.folder = folder
+        if recipe.image_input() is not None:
+            import handlers.images  # noqa: F401  # torchvision, seconds that other models needn't wait for
 
     def prepare(self, item: Item) -> torch.Tensor:
         """One item -> the network's input on the CPU, without the batch dimension; raises BadInput."""
@@ -28,6 +30,8 @@ class Task(ABC):
             raise item
         image, tensor = self.recipe.image_input(), self.recipe.tensor_input()
         if isinstance(item, EncodedImage) and image is not None:
+            from handlers import images
+
             return images.prepare(item.content, image)
         if isinstance(item, Numbers) and tensor is not None:
             return _scaled(item, tensor)
@@ -36,6 +40,11 @@ class Task(ABC):
     @abstractmethod
     def finish(self, output: torch.Tensor) -> object:
         """One raw output (float32 on the CPU, no batch dimension) -> an answer that JSON can hold."""
+
+
+def shortest(values: npt.NDArray[np.float32]) -> list[float]:
+    """float32 [values] -> the shortest decimals that read back as the same: 0.7 and not 0.699999988."""
+    return [float(str(value)) for value in values]
 
 
 def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:

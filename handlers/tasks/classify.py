@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct
 
 from handlers.errors import BadRecipe, ForwardFailed
 from handlers.recipe import Model
-from handlers.tasks.base import Task
+from handlers.tasks.base import Task, shortest
 
 TOP_K = 5
 
@@ -52,8 +52,9 @@ class Classify(Task):
                 hint="give one line for each output, in the order of training",
             )
         scores = (output.sigmoid() if self.sigmoid else output.softmax(0)).numpy()
-        best = np.argsort(-scores, kind="stable")[: self.top_k].tolist()
-        return Classification([Prediction(self._label(i), i, float(scores[i])) for i in best])
+        best = np.argsort(-scores, kind="stable")[: self.top_k]
+        pairs = zip(best.tolist(), shortest(scores[best]), strict=True)
+        return Classification([Prediction(self._label(index), index, score) for index, score in pairs])
 
     def _label(self, index: int) -> str:
         return str(index) if self.labels is None else self.labels[index]

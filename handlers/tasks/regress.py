@@ -6,7 +6,7 @@ import torch
 from msgspec import UNSET, Struct
 
 from handlers.errors import ForwardFailed
-from handlers.tasks.base import Task
+from handlers.tasks.base import Task, shortest
 
 
 class Regression(Struct, frozen=True, omit_defaults=True):
@@ -36,4 +36,4 @@ class Regress(Task):
                 f"handler.output.names has {len(names)} names, the network gave {len(values)} values",
                 hint="give one name for each output",
             )
-        return Regression(values.tolist(), names)
+        return Regression(shortest(values.numpy()), names)

@@ -97,7 +97,9 @@ def _value(value: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
 
 def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...], bool]:
     if recipe.image_input() is None:
-        raise BadInput("this model takes numbers, not images", code="wrong_kind", hint=form(recipe))
+        raise BadInput(
+            "this model takes numbers, not strings or images", code="wrong_kind", hint=form(recipe)
+        )
     if not many:
         return (_decoded(_picture.decode(value)),), False
     parts = _pictures.decode(value)

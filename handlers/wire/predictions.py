@@ -7,7 +7,7 @@ What it is is told by its first bytes, because clients send wrong content types 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -118,14 +118,20 @@ def _refusal(request: Request, errors: dict[int, Refusal]) -> Response:
         },
         "request_id": request.request_id,
     }
-    ours = tuple(error for error in errors.values() if error.status >= 500)
-    return Response(status if status >= 500 else 400, msgspec.json.encode(body), errors=ours)
+    return Response(
+        status if status >= 500 else 400, msgspec.json.encode(body), errors=_logged(errors.values())
+    )
 
 
 def refuse(request_id: str, error: Refusal) -> Response:
     """The error body; of what is our own fault it tells nothing but the request id."""
     body = msgspec.json.encode({"error": _shown(error), "request_id": request_id})
-    return Response(error.status, body, errors=(error,) if error.status >= 500 else ())
+    return Response(error.status, body, errors=_logged([error]))
+
+
+def _logged(errors: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """Those that are ours, and the caller's where the network raised something that its owner wants to see."""
+    return tuple(error for error in errors if error.status >= 500 or error.__cause__ is not None)
 
 
 def _shown(error: Refusal) -> dict[str, str]:

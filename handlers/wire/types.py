@@ -57,7 +57,7 @@ Outcome: TypeAlias = Answered | Refusal
 
 
 class Response(Struct, frozen=True):
-    """What goes back for one row; `errors` are the refusals that are ours, for the log."""
+    """What goes back for one row; `errors` are the refusals with a traceback for the log."""
 
     status: int
     body: bytes

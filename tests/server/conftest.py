@@ -1,0 +1,30 @@
+"""One TorchServe for the session, brought up by the command that users type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.running import Running, private_places
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Every model that has its weights (or can fetch them), READY."""
+    running = Running(private_places(tmp_path_factory.mktemp("server")))
+    try:
+        running.wait_serving()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failing server test shows the end of the server's log."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    running = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(running, Running):
+        report.sections.append(("TorchServe's log", running.log()[-6000:]))

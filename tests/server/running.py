@@ -1,0 +1,109 @@
+"""`up`, run in the background as users run it, with its own everything."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.client import Inference, Management
+from scripts.config import Config, load
+from scripts.places import ROOT, Places
+
+START_TIMEOUT = 400  # s; packing six models on two busy cores
+STOP_TIMEOUT = 40  # s
+
+
+class Running:
+    """An `up` that runs in the background."""
+
+    def __init__(self, places: Places, names: tuple[str, ...] = ()) -> None:
+        self.places = places
+        self.config: Config = load(places.config)
+        self.inference = Inference(self.config.inference.url)
+        self.management = Management(self.config.management.url)
+        self.output = places.state / "up.txt"
+        places.state.mkdir(parents=True, exist_ok=True)
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                command(places, "up", *names),
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment(places),
+            )
+
+    def text(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def log(self) -> str:
+        path = self.places.logs / "torchserve.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def wait_serving(self) -> None:
+        """Until it says that it serves; fails with what it said instead."""
+        self.wait(lambda: "serving; Ctrl-C stops" in self.text() or self.process.poll() is not None)
+        assert self.process.poll() is None, f"up ended with {self.process.returncode}:\n{self.text()}"
+
+    def wait(self, fact: Callable[[], bool], timeout: float = START_TIMEOUT) -> None:
+        deadline = time.monotonic() + timeout
+        while not fact():
+            assert time.monotonic() < deadline, (
+                f"waited {timeout} s in vain:\n{self.text()}\n{self.log()[-4000:]}"
+            )
+            time.sleep(0.1)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Its exit status after one signal."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(STOP_TIMEOUT)
+
+    def worker_pids(self, name: str, version: str = "1.0") -> list[int]:
+        return sorted(int(worker["pid"]) for worker in self.management.workers(name, version))
+
+
+def command(places: Places, *words: str) -> list[str]:
+    options = {
+        "--models": places.models,
+        "--store": places.store,
+        "--config": places.config,
+        "--state": places.state,
+    }
+    given = [str(word) for pair in options.items() for word in pair]
+    return [sys.executable, "-m", "scripts.cli", *given, *words]
+
+
+def environment(places: Places) -> dict[str, str]:
+    """Temporary files in a folder of the test's own, where what is left behind is seen."""
+    temporary = places.state / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "TMPDIR": str(temporary), "COLUMNS": "200"}
+
+
+def private_places(folder: Path, models: Path = ROOT / "models", store: Path | None = None) -> Places:
+    """Everything that `up` writes below `folder`, and free ports."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.properties"
+    text = (ROOT / "config.properties").read_text(encoding="utf-8")
+    ports = iter(free_ports(5))
+    text = re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda _: str(next(ports)), text)
+    text = re.sub(r"(?<=_port=)\d+", lambda _: str(next(ports)), text)
+    config.write_text(text, encoding="utf-8")
+    return Places(models=models, store=store or folder / "store", config=config, state=folder / "state")
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

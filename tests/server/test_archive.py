@@ -1,0 +1,173 @@
+"""archive: the same inputs give the same bytes, what a worker would fail on is refused, nothing changes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from scripts import archive, catalog
+from scripts.children import Children
+from scripts.errors import CommandError
+from scripts.mar import Rejected
+from scripts.places import ROOT, Places
+
+pytestmark = pytest.mark.server
+
+RECIPE = """
+minWorkers: 1
+maxWorkers: 1
+batchSize: 4
+handler:
+  name: own
+  version: "1.0"
+  task: tensor
+  architecture: {class: model.py:Own}
+  weights: weights.pth
+  input: {kind: tensor, shape: [4]}
+"""
+
+
+def places(folder: Path, models: Path = ROOT / "models") -> Places:
+    return Places(
+        models=models, store=folder / "store", config=ROOT / "config.properties", state=folder / "state"
+    )
+
+
+def pack(where: Places, name: str) -> Path:
+    return archive.archive(catalog.find(where, name), where, Children()).path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A model of one's own that packs."""
+    folder = tmp_path / "models" / "own"
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    torch.manual_seed(0)
+    torch.save(nn.Linear(4, 2).state_dict(), folder / "weights.pth")
+    write_model(folder, "return super().forward(x)")
+    return folder
+
+
+def write_model(folder: Path, forward: str, base: str = "nn.Linear", args: str = "4, 2") -> None:
+    (folder / "model.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        f"class Own({base}):\n"
+        f"    def __init__(self):\n        super().__init__({args})\n"
+        f"    def forward(self, x):\n        {forward}\n",
+        encoding="utf-8",
+    )
+
+
+def refusal(own: Path) -> str:
+    where = places(own.parent.parent, own.parent)
+    with pytest.raises((Rejected, CommandError)) as caught:
+        pack(where, "own")
+    assert not list(where.store.glob("*"))
+    return str(caught.value)
+
+
+def test_the_same_inputs_give_the_same_bytes_on_another_day_in_another_directory(tmp_path: Path) -> None:
+    first = pack(places(tmp_path / "a"), "diabetes")
+    other = tmp_path / "b" / "models" / "diabetes"
+    shutil.copytree(ROOT / "models" / "diabetes", other)
+    for path in other.rglob("*"):
+        path.touch()
+    time.sleep(1.1)  # the next second, which a zip would tell
+    second = pack(places(tmp_path / "b", other.parent), "diabetes")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_archive_holds_the_recipe_folder_and_handlers_under_their_own_names(tmp_path: Path) -> None:
+    with zipfile.ZipFile(pack(places(tmp_path), "digits_cnn")) as packed:
+        names = set(packed.namelist())
+        assert {info.compress_type for info in packed.infolist()} == {zipfile.ZIP_STORED}
+    expected = {"recipe.yaml", "model.py", "weights.pth", "labels.txt", "handlers/handler.py", "seal.json"}
+    assert names >= expected
+    assert "train.py" not in names
+
+
+def test_changed_content_under_a_version_that_exists_is_refused_with_the_remedy(own: Path) -> None:
+    where = places(own.parent.parent, own.parent)
+    path = pack(where, "own")
+    before = path.read_bytes()
+    assert pack(where, "own") == path
+    write_model(own, "return super().forward(x) + 0")
+    with pytest.raises(CommandError, match=r"model\.py changed .* raise handler\.version"):
+        pack(where, "own")
+    assert path.read_bytes() == before
+    text = (own / "recipe.yaml").read_text(encoding="utf-8")
+    (own / "recipe.yaml").write_text(text.replace('"1.0"', '"1.1"'), encoding="utf-8")
+    assert pack(where, "own").name == "own-1.1.mar"
+
+
+def test_a_sample_without_expect_is_recorded_once_and_then_held(own: Path) -> None:
+    where = places(own.parent.parent, own.parent)
+    (own / "samples").mkdir()
+    (own / "samples" / "x.json").write_text('{"input": [1, 2, 3, 4]}', encoding="utf-8")
+    with (own / "recipe.yaml").open("a", encoding="utf-8") as recipe:
+        recipe.write("  samples: [{input: samples/x.json}]\n")
+    outcome = archive.archive(catalog.find(where, "own"), where, Children())
+    assert any("recorded" in note for note in outcome.notes)
+    recorded = np.load(own / "samples" / "x.json.recorded.npy")
+    state = torch.load(own / "weights.pth", weights_only=True)
+    expected = state["weight"] @ torch.tensor([1.0, 2, 3, 4]) + state["bias"]
+    np.testing.assert_allclose(recorded, expected.numpy(), rtol=1e-5)
+    outcome.path.unlink()
+    write_model(own, "return super().forward(x) + 1")
+    assert "expected" in refusal(own)
+
+
+@pytest.mark.parametrize(
+    ("forward", "base", "args", "message"),
+    [
+        (
+            "return torch.dropout(super().forward(x), 0.5, True)",
+            "nn.Linear",
+            "4, 2",
+            "another output each time",
+        ),
+        ("x = super().forward(x); return x - x.mean(0)", "nn.Linear", "4, 2", "depends on its neighbours"),
+        ("return super().forward(x).sum()", "nn.Linear", "4, 2", "first dimension must be the batch"),
+        ("return super().forward(x) / 0", "nn.Linear", "4, 2", "not finite"),
+        ("return super().forward(x[:, :3])", "nn.Linear", "4, 2", "RuntimeError"),
+        ("return super().forward(x)", "nn.Linear", "4, 3", "weight [2, 4] instead of [3, 4]"),
+        ("import missing_package; return x", "nn.Linear", "4, 2", "missing_package"),
+    ],
+)
+def test_what_a_worker_would_find_too_late_is_found_before_packing(
+    own: Path, forward: str, base: str, args: str, message: str
+) -> None:
+    write_model(own, forward, base, args)
+    assert message in refusal(own)
+
+
+def test_modules_beside_model_py_travel_with_it(own: Path) -> None:
+    (own / "layers.py").write_text("from torch import nn\nBase = nn.Linear\n", encoding="utf-8")
+    (own / "model.py").write_text(
+        "from layers import Base\n\nclass Own(Base):\n"
+        "    def __init__(self):\n        super().__init__(4, 2)\n",
+        encoding="utf-8",
+    )
+    with zipfile.ZipFile(pack(places(own.parent.parent, own.parent), "own")) as packed:
+        assert "layers.py" in packed.namelist()
+
+
+def test_a_module_from_outside_the_folder_is_missed_before_packing(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = own.parent.parent / "outside"
+    outside.mkdir()
+    (outside / "mylayers.py").write_text("from torch import nn\nBase = nn.Linear\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(outside))
+    (own / "model.py").write_text(
+        "from mylayers import Base\n\nclass Own(Base):\n    pass\n", encoding="utf-8"
+    )
+    assert "mylayers" in refusal(own)

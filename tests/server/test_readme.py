@@ -1,0 +1,179 @@
+"""The README's commands, run in a copy of the tree as a new user would; their output is the README's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
+
+from scripts.places import ROOT
+from tests.server.running import private_places
+
+pytestmark = pytest.mark.server
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PORT = "127.0.0.1:8080"
+
+RUN_ELSEWHERE = {
+    "docker-compose up": "tests/docker",
+    "scripts/pthserve test": ".ci/run, this test is inside of it",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def transcript() -> Iterator[tuple[str, str]]:
+    """(command, output) of every console block."""
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output
+
+
+class Clone:
+    """A copy of the tree with ports of its own, and the environment that is installed already."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = folder / "pthserve"
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        for name in listed.stdout.split("\0"):
+            if name and (ROOT / name).is_file():
+                target = self.tree / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        self.places = private_places(folder / "private")
+        self.environment = {
+            **os.environ,
+            "PTHSERVE_VENV": os.environ.get("PTHSERVE_VENV", str(ROOT / ".venv")),
+            "PTHSERVE_CONFIG": str(self.places.config),
+        }
+        address = next(
+            line for line in self.places.config.read_text().splitlines() if "inference_address=http" in line
+        )
+        self.port = address.rpartition("//")[2]
+        self.up: subprocess.Popen[str] | None = None
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(
+            shlex.split(command.replace(PORT, self.port)),
+            cwd=self.tree,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout.replace(self.port, PORT)
+
+    def start(self, command: str) -> str:
+        """Start `up`, and what it printed until it serves."""
+        self.stop()
+        self.up = subprocess.Popen(
+            shlex.split(command), cwd=self.tree, env=self.environment, stdout=subprocess.PIPE, text=True
+        )
+        assert self.up.stdout is not None
+        lines = []
+        for line in self.up.stdout:
+            lines.append(line)
+            if "serving; Ctrl-C stops" in line:
+                return "".join(lines).replace(self.port, PORT)
+        raise AssertionError("".join(lines))
+
+    def stop(self) -> None:
+        if self.up is not None:
+            self.up.send_signal(signal.SIGINT)
+            assert self.up.wait(60) == 0
+            self.up = None
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    one = Clone(tmp_path_factory.mktemp("clone"))
+    try:
+        yield one
+    finally:
+        if one.up is not None:
+            one.up.terminate()
+            one.up.wait(60)
+
+
+def comparable(output: str) -> list[str]:
+    """Lines in an order that doesn't tell which model was ready first, numbers to four digits."""
+    rounded = re.sub(r"\d+\.\d{4,}(e-\d+)?", lambda found: f"{float(found.group()):.4g}", output)
+    return sorted(line.rstrip() for line in rounded.splitlines() if line.strip())
+
+
+def test_every_command_in_the_transcripts_prints_what_the_readme_shows(clone: Clone) -> None:
+    for command, expected in transcript():
+        if command in RUN_ELSEWHERE:
+            continue
+        output = clone.start(command) if command.startswith("scripts/pthserve up") else clone.run(command)
+        assert comparable(output) == comparable(expected), command
+    clone.stop()
+
+
+def test_ones_own_pth_becomes_an_endpoint_in_five_lines(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's blocks as written, on a network that nothing here was made with."""
+    monkeypatch.chdir(clone.tree)
+    torch.manual_seed(7)
+    model = mobilenet_v2(num_classes=2).eval()
+    Path("model.py").write_text(
+        "from torchvision.models.mobilenetv2 import MobileNetV2\n\n\nclass CatNet(MobileNetV2):\n"
+        '    """The owner\'s network."""\n',
+        encoding="utf-8",
+    )
+    Path("labels.txt").write_text("cat\nno cat\n", encoding="utf-8")
+    Image.open(ROOT / "models/mobilenet_v2/samples/espresso.jpg").save("cat.jpg")
+    transform = MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
+    writes_expect = next(block for block in blocks("python") if "numpy.save" in block)
+    exec(writes_expect, {"model": model, "transform": transform})
+    Path("recipe.yaml").write_text(next(iter(blocks("yaml"))), encoding="utf-8")
+    commands = next(block for block in blocks("sh") if "cats" in block).splitlines()
+    assert len(commands) == 5
+    for command in commands[:-1]:
+        clone.run(command)
+    printed = clone.start(commands[-1])
+    assert "1 passed" in printed
+    answer = json.loads(clone.run(f"curl -s -T cat.jpg http://{PORT}/predictions/cats"))
+    assert {one["label"] for one in answer["predictions"]} == {"cat", "no cat"}
+    clone.stop()
+
+
+def test_a_task_of_ones_own_answers_as_the_readme_says(clone: Clone) -> None:
+    folder = clone.tree / "models" / "dominant"
+    shutil.copytree(clone.tree / "models" / "digits_cnn", folder)
+    (folder / "task.py").write_text(next(b for b in blocks("python") if "Dominant" in b), encoding="utf-8")
+    text = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    text = text.replace("name: digits_cnn", "name: dominant").replace(
+        "task: classify", "task: task.py:Dominant"
+    )
+    text = text.replace("    - {input: samples/four.png, expect: four}\n", "")
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    clone.start("scripts/pthserve up dominant")
+    url = f"http://{PORT}/predictions/dominant"
+    assert json.loads(clone.run(f"curl -s -T models/dominant/samples/seven.png {url}")) == {
+        "label": "seven",
+        "sure": True,
+    }
+    clone.stop()

@@ -1,0 +1,273 @@
+"""serve: TorchServe's rows and context in, statuses and content types out; with TorchServe's own context."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from handlers import failure, recipe, seal
+from handlers.serve import Service, StartFailed
+from tests import tiny_models
+from tests.bad_inputs import picture
+
+with warnings.catch_warnings():  # importing ts leaves its version file open
+    warnings.simplefilter("ignore", ResourceWarning)
+    from ts.context import Context, RequestProcessor
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A worker sets torch's threads for its process; here that is everyone's."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def sealed(folder: Path) -> Path:
+    """The folder as it would lie unpacked from an archive."""
+    model = recipe.load(folder).handler
+    seal.write(seal.make(folder, model.name, model.version), folder)
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "unpacked"
+    shutil.copytree(MODELS / "digits_mlp", folder)
+    return sealed(folder)
+
+
+def context(folder: Path) -> Context:
+    model = recipe.load(folder).handler
+    manifest = {"model": {"modelName": model.name, "modelVersion": model.version}}
+    return Context(model.name, str(folder), manifest, 8, None, "0.12.0")
+
+
+def started(folder: Path) -> tuple[Service, Context]:
+    service, about = Service(), context(folder)
+    service.initialize(about)
+    return service, about
+
+
+def handle(
+    served: tuple[Service, Context],
+    rows: Sequence[Mapping[str, object]],
+    headers: Sequence[dict[str, Any]] = (),
+) -> list[tuple[int, str, Any]]:
+    """(status, content type, decoded body) of each row, as TorchServe's frontend would see them."""
+    service, about = served
+    about.request_processor = [RequestProcessor(dict(header)) for header in headers or [{} for _ in rows]]
+    about.request_ids = {index: f"torchserve-{index}" for index in range(len(rows))}
+    bodies = service.handle(rows, about)
+    assert len(bodies) == len(rows)
+    return [
+        (about.get_response_status(index)[0], about.get_response_content_type(index), json.loads(body))
+        for index, body in enumerate(bodies)
+    ]
+
+
+def test_each_row_gets_its_own_status_and_content_type(archive: Path) -> None:
+    rows = [
+        {"body": bytearray(picture("PNG"))},
+        {"body": bytearray(b"nonsense")},
+        {},
+        {"image": bytearray((archive / "samples" / "seven.png").read_bytes())},
+        {"body": bytearray(picture("GIF"))},
+    ]
+    served = started(archive)
+    found = handle(served, rows)
+    assert [status for status, *_ in found] == [200, 400, 400, 200, 415]
+    assert {content_type for _, content_type, _ in found} == {"application/json"}
+    assert found[3][2]["predictions"][0]["label"] == "seven"
+    assert [body["error"]["code"] for status, _, body in found if status != 200] == [
+        "bad_json",
+        "empty_body",
+        "unsupported_type",
+    ]
+    _, about = served
+    assert [about.get_response_status(index)[1] for index in (0, 1)] == ["OK", "Bad Request"]
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ({"x-request-id": "caller-7.a:b_c"}, "caller-7.a:b_c"),
+        ({"X-Request-ID": "Case"}, "Case"),
+        ({}, "torchserve-0"),
+        ({"x-request-id": ""}, "torchserve-0"),
+        ({"x-request-id": "two\nlines"}, "torchserve-0"),
+        ({"x-request-id": "x" * 129}, "torchserve-0"),
+        ({"x-request-id": "<script>"}, "torchserve-0"),
+        ({"x-request-id": "ünicode"}, "torchserve-0"),
+    ],
+)
+def test_the_callers_sane_request_id_is_kept_else_torchserves_taken(
+    header: dict[str, str], wanted: str, archive: Path
+) -> None:
+    ((status, _, body),) = handle(started(archive), [{"body": b"x"}], [header])
+    assert (status, body["request_id"]) == (400, wanted)
+
+
+def test_ids_and_types_belong_to_their_rows(archive: Path) -> None:
+    headers = [
+        {"x-request-id": "a", "body": {"content-type": "image/png"}, "Content-Type": "text/plain"},
+        {"body": {"content-type": None}, "Content-Type": "image/jpeg"},
+        {"x-request-id": "c", "file": {"content-type": ""}},
+    ]
+    rows = [{"body": b"\0noise"}, {"body": b"\0noise"}, {"file": b"\0noise"}]
+    found = handle(started(archive), rows, headers)
+    assert [body["request_id"] for *_, body in found] == ["a", "torchserve-1", "c"]
+    assert ["'image/png'" in body["error"]["message"] for *_, body in found] == [True, False, False]
+    assert [body["error"]["code"] for *_, body in found] == ["bad_image", "bad_image", "unsupported_type"]
+
+
+def test_a_fault_of_ours_is_logged_under_its_request_id_and_not_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forward = "raise ValueError('a secret of the inside')"
+    served = started(sealed(tiny_models.write(tmp_path / "m", forward)))
+    with caplog.at_level(logging.ERROR):
+        ((status, content_type, body),) = handle(served, [{"body": b"[1, 2]"}], [{"x-request-id": "id-7"}])
+    assert (status, content_type) == (500, "application/json")
+    assert "secret" not in json.dumps(body)
+    (record,) = caplog.records
+    assert "request id-7 failed" in record.getMessage()
+    assert "a secret of the inside" in record.getMessage()
+    assert "Traceback" in record.getMessage()
+
+
+def test_the_callers_faults_are_not_logged(archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+    served = started(archive)
+    with caplog.at_level(logging.WARNING):
+        handle(served, [{"body": b"x"}])
+    assert caplog.records == []
+
+
+def test_samples_are_replayed_before_the_worker_is_ready(
+    archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        started(archive)
+    passed = [record.getMessage() for record in caplog.records if "passed" in record.getMessage()]
+    assert len(passed) == 3
+    assert "samples/seven.png" in passed[0]
+    assert "expected by owner" in passed[0]
+
+
+def test_other_library_versions_than_checked_with_are_warned_of(
+    archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads((archive / seal.FILE_NAME).read_bytes())
+    content["libraries"]["numpy"] = "0.1"
+    (archive / seal.FILE_NAME).write_text(json.dumps(content))
+    with caplog.at_level(logging.WARNING):
+        started(archive)
+    assert [
+        record.getMessage() for record in caplog.records if "checked with numpy 0.1" in record.getMessage()
+    ]
+
+
+def fails(folder: Path) -> str:
+    """The message of a start that fails, and no RuntimeError."""
+    with pytest.raises(Exception) as caught:
+        started(folder)
+    assert isinstance(caught.value, StartFailed)
+    assert not isinstance(caught.value, (RuntimeError, MemoryError))
+    return str(caught.value)
+
+
+def change_weights(folder: Path) -> None:
+    content = bytearray((folder / "weights.pth").read_bytes())
+    content[-200] ^= 1
+    (folder / "weights.pth").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (change_weights, "weights.pth"),
+        (lambda folder: (folder / "labels.txt").write_text("other\n" * 10), "labels.txt"),
+        (
+            lambda folder: (folder / "model.py").write_bytes(b"\n" + (folder / "model.py").read_bytes()),
+            "model.py",
+        ),
+        (lambda folder: (folder / "sitecustomize.py").write_text(""), "sitecustomize.py"),
+        (lambda folder: (folder / "samples" / "five.npy").unlink(), "samples/five.npy"),
+        (lambda folder: (folder / seal.FILE_NAME).unlink(), "seal.json"),
+        (lambda folder: (folder / seal.FILE_NAME).write_text("{}"), "seal.json"),
+    ],
+    ids=["weights", "labels", "code", "a file too many", "a file too few", "no seal", "an empty seal"],
+)
+def test_a_tampered_archive_is_refused(tamper: Any, named: str, archive: Path) -> None:
+    tamper(archive)
+    message = fails(archive)
+    assert "BadArchive" in message
+    assert named in message
+
+
+def test_what_torchserve_and_python_leave_in_the_folder_is_no_tampering(archive: Path) -> None:
+    (archive / "MAR-INF").mkdir()
+    (archive / "MAR-INF" / "MANIFEST.json").write_text("{}")
+    (archive / "__pycache__").mkdir()
+    (archive / "__pycache__" / "entry.pyc").write_bytes(b"x")
+    started(archive)
+
+
+def test_the_reason_of_a_failed_start_is_left_where_the_environment_says(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(failure.FOLDER, str(tmp_path))
+    change_weights(archive)
+    fails(archive)
+    reason = (tmp_path / "digits_mlp-1.0.txt").read_text()
+    assert reason.startswith("1 files differ from seal.json: weights.pth; ")
+    assert "Traceback" in reason
+
+
+def test_a_sample_that_differs_never_becomes_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(failure.FOLDER, str(tmp_path))
+    samples = [{"input": "s.json", "expect": [1.0, 3.0]}]
+    folder = tiny_models.write(tmp_path / "m", "return x", samples=samples)
+    (folder / "s.json").write_text("[1, 2]")
+    assert "SampleMismatch" in fails(sealed(folder))
+    assert (
+        (tmp_path / "tiny-1.0.txt").read_text().startswith("sample s.json (alone): expected 3, got 2 at [1]")
+    )
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "MemoryError", "KeyError"])
+def test_code_of_the_model_that_raises_is_never_a_runtime_error(error: str, tmp_path: Path) -> None:
+    task_py = f"""
+        from handlers.tasks import Tensor
+        class Own(Tensor):
+            def __init__(self, recipe, folder):
+                raise {error}("odd")
+    """
+    folder = tiny_models.write(tmp_path / "m", "return x", task_py=task_py, task="task.py:Own")
+    assert error in fails(sealed(folder))
+
+
+def test_without_the_environments_folder_no_reason_is_left(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(failure.FOLDER, raising=False)
+    monkeypatch.chdir(tmp_path)
+    change_weights(archive)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    fails(archive)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_service_that_never_started_does_not_answer(archive: Path) -> None:
+    with pytest.raises(StartFailed):
+        Service().handle([{"body": b"x"}], context(archive))
