@@ -26,6 +26,9 @@ START_TIMEOUT = 60  # s; 1 to 2.4 s were seen, 10 s on two busy cores
 STOP_TIMEOUT = 20  # s; 2 to 4 s were seen
 POLL = 0.1  # s
 
+SOCKET = ".ts.sock.99999"  # as TorchServe names them, with the number of the worker
+LONGEST_SOCKET_PATH = 107  # bytes; sockaddr_un of Linux
+
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 """What tells workers where GPUs are."""
 
@@ -53,6 +56,7 @@ class TorchServe:
         java = java_program()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._scratch = Path(tempfile.mkdtemp(prefix="pthserve-"))
+        _check_length(self._scratch)
         for name in ("tmp", "failures"):
             (self._scratch / name).mkdir()
         config.write(self.config, self._scratch / "config.properties")
@@ -118,6 +122,15 @@ def check_ports(wanted: Config) -> None:
                     f"can't listen on {address.host}:{address.port} ({error.strerror})",
                     hint=f"stop what uses it, or change {address.key} in {shown(wanted.path)}",
                 ) from None
+
+
+def _check_length(scratch: Path) -> None:
+    """Workers listen on sockets in there; with a longer path they die without a word."""
+    if len(str(scratch / "tmp" / SOCKET)) > LONGEST_SOCKET_PATH:
+        raise CommandError(
+            f"the temporary directory {scratch.parent} has too long a path for unix sockets",
+            hint="set TMPDIR to a shorter one, /tmp for instance",
+        )
 
 
 def java_program() -> Path:

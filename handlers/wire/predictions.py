@@ -130,7 +130,7 @@ def refuse(request_id: str, error: Refusal) -> Response:
 
 
 def _logged(errors: Iterable[Refusal]) -> tuple[Refusal, ...]:
-    """Those that are ours, and the caller's where the network raised something that its owner wants to see."""
+    """Those that are ours, and the caller's where the network raised something that its owner should see."""
     return tuple(error for error in errors if error.status >= 500 or error.__cause__ is not None)
 
 

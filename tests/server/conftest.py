@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from tests.server.running import Running, private_places
+from tests.server.running import Running, private_places, temporary
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
     finally:
         running.stop()
+        shutil.rmtree(temporary(running.places))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,9 +84,15 @@ def command(places: Places, *words: str) -> list[str]:
 
 def environment(places: Places) -> dict[str, str]:
     """Temporary files in a folder of the test's own, where what is left behind is seen."""
-    temporary = places.state / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "TMPDIR": str(temporary), "COLUMNS": "200"}
+    return {**os.environ, "TMPDIR": str(temporary(places))}
+
+
+def temporary(places: Places) -> Path:
+    """Short enough for the unix sockets below it, which pytest's own folders aren't."""
+    name = hashlib.sha256(str(places.state).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"pthserve-test-{name}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def private_places(folder: Path, models: Path = ROOT / "models", store: Path | None = None) -> Places:

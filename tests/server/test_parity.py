@@ -18,6 +18,7 @@ from skimage import data
 from handlers.handler import Handler
 from handlers.wire import Row
 from scripts import catalog, mar
+from tests.answers import largest_difference
 from tests.server.running import Running
 
 pytestmark = pytest.mark.server
@@ -69,20 +70,6 @@ def _rest(server: Running, name: str, body: bytes) -> tuple[int, Any]:
     reply = server.inference.predict(name, body, content_type="application/octet-stream")
     assert reply.content_type == "application/json"
     return reply.status, reply.json()
-
-
-def largest_difference(first: Any, second: Any) -> float:
-    """Between numbers at the same places; everything else must be equal."""
-    if isinstance(first, float) and isinstance(second, float):
-        return abs(first - second) / max(1.0, abs(first))
-    if isinstance(first, dict):
-        assert first.keys() == second.keys()
-        return max((largest_difference(first[key], second[key]) for key in first), default=0.0)
-    if isinstance(first, list):
-        assert len(first) == len(second)
-        return max((largest_difference(a, b) for a, b in zip(first, second, strict=True)), default=0.0)
-    assert first == second
-    return 0.0
 
 
 def test_an_unpacked_archive_answers_like_the_recipe_folder(

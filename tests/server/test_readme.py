@@ -102,6 +102,15 @@ class Clone:
         if self.up is not None:
             self.up.send_signal(signal.SIGINT)
             assert self.up.wait(60) == 0
+            self.close()
+
+    def close(self) -> None:
+        """End it whatever it does."""
+        if self.up is not None:
+            self.up.terminate()
+            self.up.wait(60)
+            assert self.up.stdout is not None
+            self.up.stdout.close()
             self.up = None
 
 
@@ -111,9 +120,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     try:
         yield one
     finally:
-        if one.up is not None:
-            one.up.terminate()
-            one.up.wait(60)
+        one.close()
 
 
 def comparable(output: str) -> list[str]:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from scripts.places import ROOT, Places
-from tests.server.running import Running, command, environment, private_places
+from tests.server.running import Running, command, environment, private_places, temporary
 
 pytestmark = pytest.mark.server
 
@@ -28,17 +28,10 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def places(tmp_path: Path, models: Path) -> Places:
-    return private_places(tmp_path / "private", models)
-
-
-@pytest.fixture
-def started(request: pytest.FixtureRequest, places: Places) -> Iterator[Running]:
-    running = Running(places, getattr(request, "param", ()))
-    try:
-        yield running
-    finally:
-        running.stop()
+def places(tmp_path: Path, models: Path) -> Iterator[Places]:
+    chosen = private_places(tmp_path / "private", models)
+    yield chosen
+    shutil.rmtree(temporary(chosen))
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -59,7 +52,7 @@ def run(places: Places, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def left_behind(places: Places) -> list[str]:
-    return [path.name for path in (places.state / "tmp").iterdir()]
+    return [path.name for path in temporary(places).iterdir()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -156,3 +149,19 @@ def test_an_unknown_name_is_told_with_those_that_there_are(places: Places) -> No
     done = run(places, "up", "diabetis")
     assert done.returncode == 1
     assert "diabetes, digits_cnn" in done.stdout
+
+
+def test_a_temporary_directory_too_deep_for_sockets_is_told(places: Places, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 80)
+    deep.mkdir()
+    done = subprocess.run(
+        command(places, "up", "diabetes"),
+        cwd=ROOT,
+        env={**environment(places), "TMPDIR": str(deep)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "set TMPDIR to a shorter one" in done.stderr
+    assert list(deep.iterdir()) == []
