@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pickletools
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import safetensors.torch
 import torch
 
+from handlers import pickled
 from handlers.errors import BadCheckpoint
 
 StateDict: TypeAlias = dict[str, torch.Tensor]
@@ -34,9 +33,6 @@ WEIGHT_KEYS = (
 )
 """Where training loops put weights (torchvision references, Lightning, timm, BasicSR and the like)."""
 
-LEGACY_PICKLES = 5
-"""A file from before PyTorch 1.6 begins with five pickles: magic, protocol, system, object, keys."""
-
 
 def read(path: Path, key: str | None = None) -> StateDict:
     """Every tensor of the checkpoint by name, on the CPU, memory-mapped where the format allows.
@@ -50,7 +46,7 @@ def read(path: Path, key: str | None = None) -> StateDict:
 
 def is_torchscript(path: Path) -> bool:
     """Whether the file is a TorchScript archive, which carries its own architecture."""
-    return "constants.pkl" in {Path(name).name for name in _zip_names(path)}
+    return "constants.pkl" in {Path(name).name for name in pickled.zip_names(path)}
 
 
 def without_wrappers(state: StateDict) -> StateDict:
@@ -137,7 +133,7 @@ def _load(path: Path) -> object:
     if path.suffix == ".safetensors" or head[8:9] == b"{":
         return _load_safetensors(path)
     if head.startswith(b"PK"):
-        names = _zip_names(path)
+        names = pickled.zip_names(path)
         if not any(Path(name).name == "data.pkl" for name in names):
             raise BadCheckpoint(
                 f"{path}: is a zip archive without a checkpoint, or cut short", hint="copy the file again"
@@ -172,7 +168,7 @@ def _load_pickled(path: Path, *, mapped: bool) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a hostile or damaged file raises anything at all
-        imports = unsafe_globals(path)
+        imports = pickled.unsafe_globals(path)
         if imports:
             raise BadCheckpoint(
                 f"{path}: is no plain state dict: loading it would import and run "
@@ -187,69 +183,6 @@ def _load_pickled(path: Path, *, mapped: bool) -> object:
         ) from None
 
 
-def unsafe_globals(path: Path) -> list[str]:
-    """What the pickle inside would import beyond torch's own safe list, found by reading opcodes."""
-    safe = _safe_globals()
-    return [name for name in dict.fromkeys(_imports(path)) if name not in safe]
-
-
-def _imports(path: Path) -> Iterator[str]:
-    entries = [entry for entry in _zip_names(path) if entry.endswith(".pkl")]
-    if entries:
-        with zipfile.ZipFile(path) as archive:
-            for entry in entries:
-                try:
-                    with archive.open(entry) as pickled:
-                        yield from _globals(pickled)
-                except Exception:  # a damaged entry tells nothing
-                    continue
-    else:
-        with path.open("rb") as file:
-            for _ in range(LEGACY_PICKLES):
-                yield from _globals(file)
-
-
-def _globals(pickled: IO[bytes]) -> Iterator[str]:
-    """The dotted names that one pickle refers to, up to its STOP or to where it is malformed."""
-    strings: list[str] = []
-    memo: dict[int, str] = {}
-    try:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            if opcode.name in ("GLOBAL", "INST"):
-                yield str(argument).replace(" ", ".", 1)
-            elif opcode.name == "STACK_GLOBAL":
-                yield ".".join(strings[-2:])
-            elif opcode.name == "MEMOIZE":
-                memo[len(memo)] = strings[-1] if strings else ""
-            elif opcode.name.endswith("PUT"):
-                memo[int(str(argument))] = strings[-1] if strings else ""
-            elif opcode.name.endswith("GET"):
-                strings.append(memo.get(int(str(argument)), ""))
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except Exception:  # a malformed pickle ends here; what was found before it counts
-        return
-
-
-def _safe_globals() -> set[str]:
-    """What torch.load(weights_only=True) admits."""
-    from torch import _weights_only_unpickler  # torch has no public list of its defaults
-
-    return set(_weights_only_unpickler._get_allowed_globals()) | {
-        f"{item.__module__}.{item.__qualname__}"
-        for item in torch.serialization.get_safe_globals()
-        if not isinstance(item, tuple)
-    }
-
-
 def _listed(names: list[str], most: int = 6) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _zip_names(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except Exception:  # a damaged directory raises more than BadZipFile
-        return []

@@ -66,16 +66,16 @@ def _kept(entry: Entry, path: Path) -> list[str]:
 def archive_all(places: Places, wanted: Sequence[str], console: Console) -> int:
     """Pack the named models, or all; exit status 1 if any was refused, and the others are packed."""
     entries, refused = catalog.chosen(places, wanted)
-    children = Children()
-    for entry in entries:
-        try:
-            with console.status(f"packing {entry.name}"):
-                outcome = archive(entry, places, children)
-        except Refusal as error:
-            refused[entry.name] = error
-            continue
-        notes = outcome.notes or [f"{shown(outcome.path)} is there already, unchanged"]
-        say(console, f"✓ {entry.name}: {'; '.join(notes)}")
+    with Children() as children:
+        for entry in entries:
+            try:
+                with console.status(f"packing {entry.name}"):
+                    outcome = archive(entry, places, children)
+            except Refusal as error:
+                refused[entry.name] = error
+                continue
+            notes = outcome.notes or [f"{shown(outcome.path)} is there already, unchanged"]
+            say(console, f"✓ {entry.name}: {'; '.join(notes)}")
     for name, reason in refused.items():
         say(console, f"✗ {name}: {str(reason).removeprefix(f'{name}: ')}", "red")
     return 1 if any(wanted or not isinstance(reason, NeedsTraining) for reason in refused.values()) else 0

@@ -56,6 +56,12 @@ class Children:
             raise CommandError("stopped")
         return subprocess.CompletedProcess(words, child.returncode, out, err)
 
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """End every running program and its own children; no new one is started."""
         with self._lock:

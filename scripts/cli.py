@@ -9,7 +9,6 @@ import click
 from rich.console import Console
 
 from handlers.errors import Refusal
-from scripts.errors import CommandError
 from scripts.places import Places
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -97,9 +96,7 @@ def run() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except CommandError as error:
-        sys.exit(f"pthserve: {error}")
-    except Refusal as error:
+    except (Refusal, OSError) as error:  # OSError: a full disk, a folder that can't be written
         sys.exit(f"pthserve: {error}")
 
 

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from handlers import recipe, seal
 from handlers.errors import Refusal
 from handlers.seal import Seal
+from scripts import staging
 from scripts.catalog import Entry
 from scripts.children import Children, bare_environment
 from scripts.errors import CommandError
@@ -31,9 +32,6 @@ from handlers.serve import Service
 class Entry(Service):
     """The one class that TorchServe looks for."""
 '''
-
-NOT_PACKED = {"train.py"}
-"""Python files of a model's folder that serving doesn't need."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip entry can carry: an archive doesn't tell when it was made."""
@@ -60,7 +58,7 @@ def path_of(entry: Entry, places: Places) -> Path:
 def pack(entry: Entry, places: Places, children: Children) -> Rehearsed:
     """Stage, rehearse, seal and write the archive; raises Rejected, or CommandError if it exists."""
     with tempfile.TemporaryDirectory(prefix="pthserve-pack-") as scratch:
-        staged = _archived(entry, _stage(entry, Path(scratch)), Path(scratch), children)
+        staged = _archived(entry, staging.stage(entry, Path(scratch)), Path(scratch), children)
         report = _rehearse(entry, staged, children)
         for name in report.recorded:
             shutil.copyfile(staged / name, entry.folder / name)
@@ -76,14 +74,14 @@ def differences(entry: Entry, path: Path) -> list[str]:
         for name, digest in read_seal(path).files.items()
         if name != "entry.py" and not name.startswith("handlers/")
     }
-    now = {name: seal.sha256(file) for name, file in _model_files(entry)}
+    now = {name: seal.sha256(file) for name, file in staging.model_files(entry)}
     return sorted(name for name in packed.keys() | now.keys() if packed.get(name) != now.get(name))
 
 
 def code_differences(path: Path) -> list[str]:
     """What of handlers/ and the libraries is no longer as it was when the archive was packed."""
     sealed = read_seal(path)
-    now = {f"handlers/{name}": seal.sha256(file) for name, file in _handler_files()}
+    now = {f"handlers/{name}": seal.sha256(file) for name, file in staging.handler_files()}
     packed = {name: digest for name, digest in sealed.files.items() if name.startswith("handlers/")}
     files = [name for name in packed.keys() | now.keys() if packed.get(name) != now.get(name)]
     installed = seal.libraries()
@@ -100,42 +98,6 @@ def read_seal(path: Path) -> Seal:
         raise CommandError(
             f"{shown(path)} is no archive of pthserve ({error})", hint="remove it, and it is packed anew"
         ) from None
-
-
-def _model_files(entry: Entry) -> Iterator[tuple[str, Path]]:
-    """(name in the archive, file): the recipe, what it names, recordings, and the folder's own modules."""
-    names = {recipe.FILE_NAME, *(name for _, name in entry.recipe.file_names())}
-    names |= {sample.recording for sample in entry.recipe.handler.samples if sample.expect is UNSET}
-    names |= {path.relative_to(entry.folder).as_posix() for path in _own_modules(entry.folder)}
-    for name in sorted(names):
-        if (entry.folder / name).is_file():
-            yield name, entry.folder / name
-
-
-def _own_modules(folder: Path) -> Iterator[Path]:
-    """Python files that model.py or task.py may import."""
-    for path in folder.rglob("*.py"):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
-        if not hidden and parts[0] not in NOT_PACKED | recipe.RESERVED:
-            yield path
-
-
-def _handler_files() -> Iterator[tuple[str, Path]]:
-    folder = ROOT / "handlers"
-    for path in sorted(folder.rglob("*.py")):
-        yield path.relative_to(folder).as_posix(), path
-
-
-def _stage(entry: Entry, scratch: Path) -> Path:
-    """A folder with everything that goes into the archive, but its manifest and seal."""
-    stage = scratch / "stage"
-    files = [*_model_files(entry), *((f"handlers/{name}", path) for name, path in _handler_files())]
-    for name, path in files:
-        target = stage / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    return stage
 
 
 def _archived(entry: Entry, stage: Path, scratch: Path, children: Children) -> Path:

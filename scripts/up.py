@@ -84,7 +84,7 @@ def _bring_up(
             status.update(f"packing and starting {', '.join(sorted(waiting))}")
             try:
                 one, notes = future.result()
-            except Refusal as error:
+            except (Refusal, OSError) as error:
                 if not stop.is_set():
                     say(console, _line("✗", entry.name, str(error)), "red")
                 continue

@@ -164,8 +164,8 @@ class Recipe(Part, frozen=True, rename="camel"):
     max_batch_delay: Annotated[int, Meta(ge=1)] = 1  # ms; TorchServe turns 0 into 100
     response_timeout: Count = 120  # s
     startup_timeout: Count = 120  # s
-    max_retry_timeout_in_sec: Count = 300
-    job_queue_size: Count = 100
+    max_retry_timeout_in_sec: Count | UnsetType = UNSET  # s; without it TorchServe has its own
+    job_queue_size: Count | UnsetType = UNSET  # requests; without it config.properties has it
     device_type: Literal["cpu", "gpu"] | UnsetType = UNSET
     device_ids: list[Annotated[int, Meta(ge=0)]] | UnsetType = UNSET
 

@@ -1,4 +1,4 @@
-"""Imports run one way: design.md's table, held against every module of handlers/ and scripts/."""
+"""Imports run one way: CONTRIBUTING.md's table, held against every module of handlers/ and scripts/."""
 
 import ast
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LEVELS = (
     {"errors"},
-    {"recipe", "cores", "failure", "folder_code", "mismatch", "seal"},
+    {"recipe", "cores", "failure", "folder_code", "mismatch", "pickled", "seal"},
     {"wire", "checkpoint", "images"},
     {"network"},
     {"runtimes", "tasks"},
@@ -19,7 +19,7 @@ LEVELS = (
     {"handler"},
     {"serve"},
 )
-"""The table of design.md, with the words that it leaves out where they belong. A module may import
+"""The table of CONTRIBUTING.md, with the words that it leaves out where they belong. A module may import
 those on the lines above its own, and the rest of its own package."""
 
 FOREIGN = {"scripts", "ts"}

@@ -82,12 +82,11 @@ def test_every_key_of_a_valid_recipe_arrives() -> None:
     ]
 
 
-def test_a_minimal_recipe_has_the_defaults_that_torchserve_would_use() -> None:
+def test_a_minimal_recipe_has_defaults_for_what_registering_needs() -> None:
     text = "handler: {name: a, version: '1', task: tensor, weights: w.pth, input: {kind: tensor, shape: [3]}}"
     parsed = recipe.parse(text, PATH)
     assert (parsed.batch_size, parsed.workers, parsed.most_workers) == (1, 1, 1)
-    assert (parsed.response_timeout, parsed.max_retry_timeout_in_sec) == (120, 300)
-    assert parsed.job_queue_size == 100
+    assert (parsed.max_batch_delay, parsed.response_timeout, parsed.startup_timeout) == (1, 120, 120)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.parent.name)

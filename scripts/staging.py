@@ -1,0 +1,52 @@
+"""What goes into an archive, by its name in there: the recipe folder's files, and a frozen handlers/."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import UNSET
+
+from handlers import recipe
+from scripts.catalog import Entry
+from scripts.places import ROOT
+
+NOT_PACKED = {"train.py"}
+"""Python files of a model's folder that serving doesn't need."""
+
+
+def model_files(entry: Entry) -> Iterator[tuple[str, Path]]:
+    """(name in the archive, file): the recipe, what it names, recordings, and the folder's own modules."""
+    names = {recipe.FILE_NAME, *(name for _, name in entry.recipe.file_names())}
+    names |= {sample.recording for sample in entry.recipe.handler.samples if sample.expect is UNSET}
+    names |= {path.relative_to(entry.folder).as_posix() for path in _own_modules(entry.folder)}
+    for name in sorted(names):
+        if (entry.folder / name).is_file():
+            yield name, entry.folder / name
+
+
+def _own_modules(folder: Path) -> Iterator[Path]:
+    """Python files that model.py or task.py may import."""
+    for path in folder.rglob("*.py"):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+        if not hidden and parts[0] not in NOT_PACKED | recipe.RESERVED:
+            yield path
+
+
+def handler_files() -> Iterator[tuple[str, Path]]:
+    folder = ROOT / "handlers"
+    for path in sorted(folder.rglob("*.py")):
+        yield path.relative_to(folder).as_posix(), path
+
+
+def stage(entry: Entry, scratch: Path) -> Path:
+    """A folder with everything that goes into the archive, but its manifest and seal."""
+    folder = scratch / "stage"
+    files = [*model_files(entry), *((f"handlers/{name}", path) for name, path in handler_files())]
+    for name, path in files:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return folder
