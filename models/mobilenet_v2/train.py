@@ -1,6 +1,6 @@
 """Nothing is trained here: mobilenet_v2 serves the ImageNet weights that torchvision publishes.
 
-The weights file is not committed: `scripts/pthserve up` (or `fetch`) brings it, and checks it against the
+The weights file is not committed: `scripts/pthserve up` brings it, and checks it against the
 sha256 in recipe.yaml. This script writes labels and golden samples again. The expected answers come from
 torchvision's own builder and transforms, so they prove the recipe instead of repeating it.
 
@@ -29,7 +29,7 @@ PHOTOS: dict[str, Callable[[], NDArray[np.uint8]]] = {"cat": chelsea, "espresso"
 def load_network() -> nn.Module:
     """The network with the published weights, in eval mode: float32 [N, 3, 224, 224] -> logits [N, 1000]."""
     if not WEIGHTS.exists():
-        raise SystemExit(f"mobilenet_v2: {WEIGHTS} is missing; `scripts/pthserve fetch` brings it")
+        raise SystemExit(f"mobilenet_v2: {WEIGHTS} is missing; `scripts/pthserve up` brings it")
     network: nn.Module = mobilenet_v2()
     network.load_state_dict(torch.load(WEIGHTS, weights_only=True))
     return network.eval()

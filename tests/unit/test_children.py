@@ -28,6 +28,8 @@ def test_a_bare_environment_has_no_pythonpath(monkeypatch: pytest.MonkeyPatch) -
 
 def test_stop_ends_what_runs_with_its_own_children_and_starts_no_more() -> None:
     children, failures = Children(), []
+    me = psutil.Process()
+    before = set(me.children(recursive=True))
 
     def run() -> None:
         try:
@@ -37,12 +39,10 @@ def test_stop_ends_what_runs_with_its_own_children_and_starts_no_more() -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    me = psutil.Process()
     deadline = time.monotonic() + 20
-    while len(me.children(recursive=True)) < 2:
+    while len(family := set(me.children(recursive=True)) - before) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    family = me.children(recursive=True)
     children.stop()
     thread.join(10)
     assert failures == ["stopped"]

@@ -218,7 +218,7 @@ def test_a_tampered_archive_is_refused(tamper: Any, named: str, archive: Path) -
 def test_what_torchserve_and_python_leave_in_the_folder_is_no_tampering(archive: Path) -> None:
     (archive / "MAR-INF").mkdir()
     (archive / "MAR-INF" / "MANIFEST.json").write_text("{}")
-    (archive / "__pycache__").mkdir()
+    (archive / "__pycache__").mkdir(exist_ok=True)
     (archive / "__pycache__" / "entry.pyc").write_bytes(b"x")
     started(archive)
 
