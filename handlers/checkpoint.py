@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from handlers import pickled
-from handlers.errors import BadCheckpoint
+from handlers.errors import BadCheckpoint, listed
 
 StateDict: TypeAlias = dict[str, torch.Tensor]
 
@@ -18,6 +18,7 @@ SAVE_AGAIN = "in the training code, save torch.save(model.state_dict(), 'weights
 
 WEIGHT_KEYS = (
     "state_dict",
+    "state_dict_ema",
     "model_state_dict",
     "model",
     "net",
@@ -27,6 +28,7 @@ WEIGHT_KEYS = (
     "params",
     "ema",
     "model_ema",
+    "model_ema_state_dict",
     "ema_model",
     "ema_state_dict",
     "params_ema",
@@ -71,7 +73,7 @@ def unwrap(loaded: object, path: Path, key: str | None = None) -> StateDict:
         return dict(loaded)
     found = dict(_state_dicts(loaded))
     known = {name: state for name, state in found.items() if name.split(".")[0] in WEIGHT_KEYS}
-    choices = known or found
+    choices = _with_rivals(known or found, found)
     if len(choices) == 1:
         return dict(next(iter(choices.values())))
     if choices:
@@ -80,6 +82,13 @@ def unwrap(loaded: object, path: Path, key: str | None = None) -> StateDict:
             hint="set handler.weights_key to the one that you evaluated",
         )
     raise BadCheckpoint(f"{path}: holds no state dict, but {_summary(loaded)}", hint=SAVE_AGAIN)
+
+
+def _with_rivals(chosen: dict[str, Mapping[str, Any]], found: dict[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Those chosen by their key, and any other that holds the same names: averaged weights, say."""
+    names = {frozenset(without_wrappers(dict(state))) for state in chosen.values()}
+    rivals = {key: one for key, one in found.items() if frozenset(without_wrappers(dict(one))) in names}
+    return {**chosen, **rivals}
 
 
 def _at_key(loaded: object, path: Path, key: str) -> StateDict:
@@ -172,7 +181,7 @@ def _load_pickled(path: Path, *, mapped: bool) -> object:
         if imports:
             raise BadCheckpoint(
                 f"{path}: is no plain state dict: loading it would import and run "
-                f"{_listed(imports)} (nothing of it was executed)",
+                f"{listed(imports, 6)} (nothing of it was executed)",
                 hint=SAVE_AGAIN,
             ) from None
         # torch's first lines advise weights_only=False; the reason stands behind this mark
@@ -181,8 +190,3 @@ def _load_pickled(path: Path, *, mapped: bool) -> object:
             f"{path}: can't be read ({type(error).__name__}: {detail[0] if detail else 'no detail'})",
             hint="copy the file again, or save it again with torch.save's own pickle_protocol",
         ) from None
-
-
-def _listed(names: list[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

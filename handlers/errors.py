@@ -15,6 +15,8 @@ MemoryError registered without workers, and anything else it cleans up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class Refusal(Exception):
     """Base of all expected errors: what was wrong, and in `hint` what to change."""
@@ -33,6 +35,13 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+def listed(words: Iterable[str], most: int) -> str:
+    """The first few, then a count: "a, b and 7 more"."""
+    every = list(words)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 class BadInput(Refusal):

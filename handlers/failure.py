@@ -9,6 +9,8 @@ import os
 import traceback
 from pathlib import Path
 
+from handlers.errors import Refusal
+
 FOLDER = "PTHSERVE_FAILURES"
 """Environment variable of the workers: where to leave it. Without it, the log alone has the reason."""
 
@@ -17,7 +19,8 @@ def leave(name: str, version: str, error: Exception) -> None:
     """The message on the first lines, then the traceback."""
     folder = os.environ.get(FOLDER)
     if folder:
-        text = f"{error}\n\n{''.join(traceback.format_exception(error))}"
+        reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+        text = f"{reason}\n\n{''.join(traceback.format_exception(error))}"
         _path(Path(folder), name, version).write_text(text, encoding="utf-8")
 
 

@@ -59,7 +59,9 @@ class Handler:
         readable = [request for request in requests if isinstance(request, Request)]
         outcomes = iter(self.evaluate(readable))
         return [
-            wire.write(request, next(outcomes)) if isinstance(request, Request) else wire.refuse(row, request)
+            _written(row, request, next(outcomes))
+            if isinstance(request, Request)
+            else wire.refuse(row, request)
             for row, request in zip(rows, requests, strict=True)
         ]
 
@@ -74,14 +76,12 @@ class Handler:
         return _guarded(lambda: wire.read(row, self.recipe.handler))
 
     def _prepare(self, item: Item) -> Stage:
-        return _guarded(lambda: self.task.prepare(item))
+        return _guarded(lambda: _tensor(self.task.prepare(item)))
 
     def _finish(self, output: Stage) -> Outcome:
         if isinstance(output, Refusal):
             return output
-        if not torch.isfinite(output).all():
-            return _not_finite()
-        return _guarded(lambda: _answered(self.task.finish(output), output))
+        return _guarded(lambda: _answered(self.task, output))
 
     def _run(self, inputs: Sequence[Stage]) -> list[Stage]:
         """Raw outputs in the order of `inputs`; what was refused before stays refused."""
@@ -172,8 +172,25 @@ def _guarded(step: Callable[[], T]) -> T | Refusal:
         return _failed(error)
 
 
-def _answered(answer: object, output: torch.Tensor) -> Answered:
+def _tensor(prepared: object) -> torch.Tensor:
+    if not isinstance(prepared, torch.Tensor):
+        raise ForwardFailed(f"prepare gave a {type(prepared).__name__}", hint="it must return a tensor")
+    return prepared
+
+
+def _written(row: Row, request: Request, outcomes: Sequence[Outcome]) -> Response:
+    """The response; what an owner's task answers and can't be written fails for this row alone."""
+    try:
+        return wire.write(request, outcomes)
+    except Exception as error:
+        return wire.refuse(row, _failed(error))
+
+
+def _answered(task: Task, output: torch.Tensor) -> Answered:
     """The answer with its JSON; raises BadInput when a number in it isn't finite."""
+    if not torch.isfinite(output).all():
+        raise _not_finite()
+    answer = task.finish(output)
     encoded = msgspec.json.encode(answer)
     if b"null" in encoded and not _all_finite(msgspec.to_builtins(answer)):
         raise _not_finite()  # msgspec writes NaN as null

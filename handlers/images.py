@@ -8,9 +8,7 @@ nearest and bicubic differ by more, and stay with PIL).
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 
 import numpy as np
 import torch
@@ -20,10 +18,8 @@ from PIL import ExifTags, Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from handlers.errors import BadInput
+from handlers import pictures
 from handlers.recipe import ImageInput
-
-FORMATS = ("JPEG", "PNG", "WEBP")
 
 _MODES = {"L": torchvision.io.ImageReadMode.GRAY, "RGB": torchvision.io.ImageReadMode.RGB}
 
@@ -55,26 +51,14 @@ def prepare(content: bytes | bytearray | memoryview, recipe: ImageInput) -> torc
 
 def _pixels(content: bytes | bytearray | memoryview, recipe: ImageInput) -> torch.Tensor:
     """uint8 [channels, height, width], resized and cropped."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL warns of large pictures, which have their own limit here
-        try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            _check_size(image.size, recipe)
-            if recipe.backend == "tensor" and recipe.interpolation == "bilinear":
-                pixels: Image.Image | torch.Tensor = _as_tensor(content, image, recipe)
-            else:
-                pixels = _as_image(image, recipe)
-        except BadInput:
-            raise
-        except Image.DecompressionBombError:
-            raise _too_large("far too many", recipe) from None
-        except Exception as error:  # decoders of hostile bytes raise anything, from struct.error on
-            detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BadInput(
-                f"the image can't be decoded: {_without_addresses(detail)}",
-                code="bad_image",
-                hint="it may be cut short; send a whole JPEG, PNG or WebP file",
-            ) from None
+    image = pictures.opened(content, recipe)
+    try:
+        if recipe.backend == "tensor" and recipe.interpolation == "bilinear":
+            pixels: Image.Image | torch.Tensor = _as_tensor(content, image, recipe)
+        else:
+            pixels = _as_image(image, recipe)
+    except Exception as error:  # decoders of hostile bytes raise anything, from struct.error on
+        raise pictures.undecodable(error) from None
     if recipe.resize is not UNSET:
         pixels = functional.resize(
             pixels,
@@ -92,27 +76,6 @@ def _to_tensor(image: Image.Image) -> torch.Tensor:
     """uint8 [channels, height, width]"""
     pixels = np.asarray(image)
     return torch.tensor(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
-
-
-def _check_size(size: tuple[int, int], recipe: ImageInput) -> None:
-    """Both the picture and what resizing makes of it (a strip of 1 x 9999 grows) stay within the limit."""
-    width, height = size
-    most = recipe.max_megapixels * 1e6
-    if width * height > most:
-        raise _too_large(f"{width} x {height}", recipe)
-    if isinstance(recipe.resize, int):
-        longer = recipe.resize * max(size) / min(size)
-        if recipe.resize * longer > most:
-            raise _too_large(f"{width} x {height} (resized: {longer:.0f} x {recipe.resize})", recipe)
-
-
-def _too_large(shown: str, recipe: ImageInput) -> BadInput:
-    return BadInput(
-        f"the image has {shown} pixels",
-        code="image_too_large",
-        hint=f"send at most {recipe.max_megapixels:g} megapixels",
-        status=413,
-    )
 
 
 def _as_image(image: Image.Image, recipe: ImageInput) -> Image.Image:
@@ -160,8 +123,3 @@ def _decodes_alike(content: bytes | bytearray | memoryview, image: Image.Image, 
     if image.format == "WEBP":
         return recipe.mode == "RGB" and not getattr(image, "is_animated", False)
     return image.format == "JPEG"
-
-
-def _without_addresses(detail: str) -> str:
-    """PIL names the in-memory file with its address, which tells a caller nothing."""
-    return detail.split(" <_io.")[0].split(" '<_io.")[0][:200]

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from handlers.errors import listed
+
 Shape: TypeAlias = tuple[int, ...]
 Shapes: TypeAlias = Mapping[str, Shape]
 
@@ -68,7 +70,7 @@ def describe(mismatch: Mismatch) -> str:
             [f"{n} {_dims(a)} instead of {_dims(b)}" for n, (a, b) in mismatch.reshaped.items()],
         ),
     ]
-    return "; ".join(f"{len(lines)} {sort}: {_first(lines)}" for sort, lines in sorts if lines)
+    return "; ".join(f"{len(lines)} {sort}: {listed(lines, SHOWN)}" for sort, lines in sorts if lines)
 
 
 def cause(mismatch: Mismatch, saved: Shapes, wanted: Shapes, args: Mapping[str, Any]) -> str:
@@ -133,8 +135,3 @@ def _renamed(mismatch: Mismatch, saved: Shapes, wanted: Shapes) -> str:
 
 def _dims(shape: Shape) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
-
-
-def _first(lines: list[str]) -> str:
-    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    return ", ".join(lines[:SHOWN]) + more

@@ -1,6 +1,6 @@
 """seal.json: the sha256 of every file in an archive, and the library versions it was checked with.
 
-The worker checks it before anything from the archive is opened.
+The worker checks it before it opens the recipe, the weights or the model's own code.
 """
 
 from __future__ import annotations
@@ -57,10 +57,9 @@ def verify(folder: Path) -> Seal:
     if not path.is_file():
         raise BadArchive(f"{path}: not found", hint="pack the model with `scripts/pthserve archive`")
     seal = decode(path.read_bytes())
-    found = digests(folder)
-    wrong = sorted(
-        name for name in seal.files.keys() | found.keys() if seal.files.get(name) != found.get(name)
-    )
+    changed = {name for name, digest in seal.files.items() if _sha256_or_none(folder / name) != digest}
+    code = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    wrong = sorted(changed | (code - seal.files.keys()))  # what else lies there, the model may have written
     if wrong:
         raise BadArchive(
             f"{len(wrong)} files differ from {FILE_NAME}: {', '.join(wrong[:5])}",
@@ -78,6 +77,10 @@ def digests(folder: Path) -> dict[str, str]:
         for path, name in relative
         if not set(name.parts) & set(UNSEALED) and name.as_posix() != FILE_NAME
     }
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    return sha256(path) if path.is_file() else None
 
 
 def sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import logging
 import re
 import traceback
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from http.client import responses as PHRASES
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Service:
         rows = [_row(fields, context, index) for index, fields in enumerate(data)]
         responses = self._handler.predict(rows)
         for index, (row, response) in enumerate(zip(rows, responses, strict=True)):
-            context.set_response_status(response.status, HTTPStatus(response.status).phrase, idx=index)
+            context.set_response_status(response.status, PHRASES.get(response.status, ""), idx=index)
             context.set_response_content_type(index, response.content_type)
             _log_errors(row, response)
         return [response.body for response in responses]

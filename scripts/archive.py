@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 from rich.console import Console
 
-from handlers.errors import Refusal
+from handlers.errors import Refusal, listed
 from scripts import catalog, mar
 from scripts.catalog import Entry, NeedsTraining, require_files
 from scripts.children import Children
@@ -38,10 +38,8 @@ def archive(entry: Entry, places: Places, children: Children) -> Outcome:
     path = mar.path_of(entry, places)
     if path.exists():
         return Outcome(path, [*notes, *_kept(entry, path)])
-    packed = mar.pack(entry, places, children)
-    notes += [
-        f"recorded {shown(entry.folder / name)}: look at it, then commit it" for name in packed.recorded
-    ]
+    recorded = mar.pack(entry, places, children)
+    notes += [f"recorded {shown(entry.folder / name)}: look at it, then commit it" for name in recorded]
     return Outcome(path, [*notes, f"packed {shown(path)}"])
 
 
@@ -49,15 +47,13 @@ def _kept(entry: Entry, path: Path) -> list[str]:
     changed = mar.differences(entry, path)
     if changed:
         raise CommandError(
-            f"{entry.name}: {', '.join(changed[:5])} changed since {shown(path)} was packed, "
-            "and an archive is never changed",
+            f"{listed(changed, 5)} changed since {shown(path)} was packed, and an archive is never changed",
             hint=f"raise handler.version in {shown(entry.folder / 'recipe.yaml')} above {entry.version!r}",
         )
     code = mar.code_differences(path)
     if code:
-        more = f" and {len(code) - 3} more" if len(code) > 3 else ""
         return [
-            f"{shown(path)} is kept as it was packed, with other {', '.join(code[:3])}{more}: "
+            f"{shown(path)} is kept as it was packed, with other {listed(code, 3)}: "
             "raise handler.version to pack it anew"
         ]
     return []
@@ -77,5 +73,5 @@ def archive_all(places: Places, wanted: Sequence[str], console: Console) -> int:
             notes = outcome.notes or [f"{shown(outcome.path)} is there already, unchanged"]
             say(console, f"✓ {entry.name}: {'; '.join(notes)}")
     for name, reason in refused.items():
-        say(console, f"✗ {name}: {str(reason).removeprefix(f'{name}: ')}", "red")
+        say(console, f"✗ {name}: {reason}", "red")
     return 1 if any(wanted or not isinstance(reason, NeedsTraining) for reason in refused.values()) else 0

@@ -44,7 +44,7 @@ class NeedsTraining(CommandError):
     """The weights are yet to be written by the folder's train.py."""
 
     def __init__(self, entry: Entry) -> None:
-        super().__init__(f"{entry.name} needs training", hint=f"scripts/pthserve train {entry.name}")
+        super().__init__("needs training", hint=f"scripts/pthserve train {entry.name}")
 
 
 def names(places: Places) -> list[str]:

@@ -56,7 +56,7 @@ def archive(places: Places, names: tuple[str, ...]) -> None:
     sys.exit(archive_all(places, names, Console()))
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -94,14 +93,6 @@ class Management:
     def unregister(self, name: str, version: str) -> None:
         """Take a version away that nobody uses: requests in flight would never be answered."""
         self._call("DELETE", f"/models/{name}/{version}")
-
-    def models(self) -> Iterator[str]:
-        """The names of what is registered."""
-        token = "0"
-        while token:
-            page = self._call("GET", "/models", {"limit": 100, "next_page_token": token}).json()
-            yield from (model["modelName"] for model in page["models"])
-            token = page.get("nextPageToken", "")
 
     def workers(self, name: str, version: str) -> list[dict[str, Any]]:
         """One entry for each worker: `status` (READY, ...), `pid`, `gpu`, `memoryUsage` and more."""

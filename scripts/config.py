@@ -102,6 +102,13 @@ def effective(config: Config, store: Path, host: str | None) -> Config:
 
 
 def write(config: Config, path: Path) -> None:
-    """As the Java properties file that TorchServe reads."""
-    lines = [f"{key}={value}".replace("\\", "\\\\") for key, value in config.properties.items()]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """As the Java properties file that TorchServe reads: in ASCII, with Java's escapes."""
+    lines = [f"{key}={_escaped(value)}\n" for key, value in config.properties.items()]
+    path.write_text("".join(lines), encoding="ascii")
+
+
+def _escaped(value: str) -> str:
+    """A backslash doubled, anything beyond ASCII as UTF-16 units."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    pairs = [int.from_bytes(units[index : index + 2], "big") for index in range(0, len(units), 2)]
+    return "".join(chr(unit) if unit < 128 else f"\\u{unit:04x}" for unit in pairs)

@@ -31,8 +31,11 @@ def fetch(entry: Entry, children: Children) -> bool:
             hint=f"the recipe says {source.sha256}; don't use it before you know why",
         )
     partial = entry.weights.with_name(f".{entry.weights.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(entry.weights)
+    try:
+        partial.write_bytes(content)
+        partial.replace(entry.weights)
+    finally:
+        partial.unlink(missing_ok=True)
     return True
 
 

@@ -3,6 +3,7 @@ bytes for the same inputs. Written once, never changed."""
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -12,17 +13,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
-
 from handlers import recipe, seal
-from handlers.errors import Refusal
 from handlers.seal import Seal
 from scripts import staging
 from scripts.catalog import Entry
 from scripts.children import Children, bare_environment
 from scripts.errors import CommandError
-from scripts.places import ROOT, Places, shown
+from scripts.places import Places, shown
+from scripts.rehearsal import rehearse
 
 ENTRY = '''"""TorchServe loads this file by its base name; everything else is in handlers/."""
 
@@ -37,34 +35,23 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip entry can carry: an archive doesn't tell when it was made."""
 
 
-class Rehearsed(Struct, frozen=True):
-    """What rehearse.py prints: how the samples passed, and which answers it recorded; or why it failed."""
-
-    samples: list[dict[str, str | float]] = []
-    recorded: list[str] = []
-    error: str = ""
-    hint: str = ""
-    traceback: str = ""
-
-
-class Rejected(Refusal):
-    """The rehearsal found what a worker would have failed with."""
-
-
 def path_of(entry: Entry, places: Places) -> Path:
     return places.store / f"{entry.name}-{entry.version}.mar"
 
 
-def pack(entry: Entry, places: Places, children: Children) -> Rehearsed:
-    """Stage, rehearse, seal and write the archive; raises Rejected, or CommandError if it exists."""
+def pack(entry: Entry, places: Places, children: Children) -> list[str]:
+    """Stage, rehearse, seal and write the archive; raises Refusal. Returns what was recorded on the way."""
     with tempfile.TemporaryDirectory(prefix="pthserve-pack-") as scratch:
         staged = _archived(entry, staging.stage(entry, Path(scratch)), Path(scratch), children)
-        report = _rehearse(entry, staged, children)
-        for name in report.recorded:
+        files = set(_files(staged))
+        recorded = rehearse(entry, staged, places, children)
+        for name in recorded:
             shutil.copyfile(staged / name, entry.folder / name)
+        for path in set(_files(staged)) - files - {staged / name for name in recorded}:
+            path.unlink()  # what imports and the network itself wrote is none of the inputs
         seal.write(seal.make(staged, entry.name, entry.version), staged)
         _write(staged, path_of(entry, places))
-    return report
+    return recorded
 
 
 def differences(entry: Entry, path: Path) -> list[str]:
@@ -134,31 +121,8 @@ def _words(options: dict[str, object]) -> list[str]:
     return [str(word) for pair in options.items() for word in pair]
 
 
-def _rehearse(entry: Entry, staged: Path, children: Children) -> Rehearsed:
-    """The report of rehearse.py, run as a worker would run; raises Rejected with its remedy."""
-    done = children.run(
-        [sys.executable, "-I", ROOT / "scripts" / "rehearse.py", staged],
-        env=bare_environment(),
-        cwd=staged,
-    )
-    try:
-        report = msgspec.json.decode(done.stdout, type=Rehearsed)
-    except msgspec.DecodeError:
-        tail = done.stderr.strip()[-1000:] or f"exit status {done.returncode}"
-        raise Rejected(f"{entry.name}: opening the staged archive failed: {tail}") from None
-    if report.error:
-        message = report.error.replace(str(staged), shown(entry.folder))
-        raise Rejected(
-            "\n".join(filter(None, [f"{entry.name}: {message}", report.traceback])), hint=report.hint
-        )
-    return report
-
-
-def _packed_files(staged: Path) -> Iterator[Path]:
-    """All but what the rehearsal's imports left behind."""
-    for path in staged.rglob("*"):
-        if path.is_file() and path.parent.name != "__pycache__":
-            yield path
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
 
 
 def _write(staged: Path, path: Path) -> None:
@@ -167,18 +131,27 @@ def _write(staged: Path, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for file in sorted(_packed_files(staged)):
+            for file in sorted(_files(staged)):
                 info = zipfile.ZipInfo(file.relative_to(staged).as_posix(), EPOCH)
                 info.external_attr = 0o100644 << 16
                 info.create_system = 3  # Unix, wherever it is packed
                 info.file_size = file.stat().st_size
                 with archive.open(info, "w") as target, file.open("rb") as source:
                     shutil.copyfileobj(source, target, 1 << 20)
-        os.link(partial, path)
-    except FileExistsError:
-        raise CommandError(
-            f"{shown(path)} exists and is never changed",
-            hint="raise handler.version in the recipe, or remove the file",
-        ) from None
+        _publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _publish(partial: Path, path: Path) -> None:
+    """Give a finished archive its name; raises CommandError when another has it already."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        if not filecmp.cmp(partial, path, shallow=False):  # equal: someone packed the same at the same time
+            raise CommandError(
+                f"{shown(path)} exists and is never changed",
+                hint="raise handler.version in the recipe, or remove the file",
+            ) from None
+    except OSError:  # a file system without hard links
+        partial.replace(path)

@@ -25,7 +25,7 @@ def test(everything: bool, options: Sequence[str]) -> int:
         if status:
             return status
     paths = ALL if everything else FAST
-    chosen = () if any(not option.startswith("-") for option in options) else paths
+    chosen = () if any((ROOT / option.partition("::")[0]).exists() for option in options) else paths
     return subprocess.run(
         [sys.executable, "-m", "pytest", *chosen, *options], cwd=ROOT, check=False
     ).returncode

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class TorchServe:
         self.management = Management(wanted.management.url)
         self._scratch: Path | None = None
         self._java: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Lock()
+        self._stopped = False
 
     @property
     def scratch(self) -> Path:
@@ -55,21 +58,24 @@ class TorchServe:
         check_ports(self.config)
         java = java_program()
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._scratch = Path(tempfile.mkdtemp(prefix="pthserve-"))
-        _check_length(self._scratch)
-        for name in ("tmp", "failures"):
-            (self._scratch / name).mkdir()
-        config.write(self.config, self._scratch / "config.properties")
-        with self.console.open("wb") as console:
-            self._java = subprocess.Popen(
-                _command(java, self._scratch),
-                env=_environment(java, self._scratch, self.log.parent),
-                cwd=self._scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone: Java would reset its clients
-            )
+        with self._stopping:
+            if self._stopped:
+                raise CommandError("stopped")
+            self._scratch = scratch = Path(tempfile.mkdtemp(prefix="pthserve-"))
+            _check_length(scratch)
+            for name in ("tmp", "failures"):
+                (scratch / name).mkdir()
+            config.write(self.config, scratch / "config.properties")
+            with self.console.open("wb") as console:
+                self._java = subprocess.Popen(
+                    _command(java, scratch),
+                    env=_environment(java, scratch, self.log.parent),
+                    cwd=scratch,
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C reaches us alone: Java would reset its clients
+                )
         deadline = time.monotonic() + START_TIMEOUT
         while not self.inference.alive():
             if not self.alive() or time.monotonic() > deadline:
@@ -82,7 +88,8 @@ class TorchServe:
         return self.log.with_name("java.log")
 
     def alive(self) -> bool:
-        return self._java is not None and self._java.poll() is None
+        java = self._java
+        return java is not None and java.poll() is None
 
     def failure(self, name: str, version: str) -> str | None:
         """Why a worker of this version couldn't open its archive: the reason that serve.py left."""
@@ -97,17 +104,19 @@ class TorchServe:
         return "\n".join(found[-lines:])
 
     def stop(self) -> None:
-        """End Java and its workers, and remove the temporary files; harmless when called twice."""
-        if self._java is not None:
-            self._java.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._java.wait(STOP_TIMEOUT)
-            kill_group(self._java.pid, signal.SIGKILL)  # workers that outlived it, and itself
-            self._java.wait()
-            self._java = None
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        """End Java and its workers, and remove the temporary files, once; from whichever thread."""
+        with self._stopping:
+            java, self._java = self._java, None
+            scratch, self._scratch = self._scratch, None
+            self._stopped = True
+            if java is not None:
+                java.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    java.wait(STOP_TIMEOUT)
+                kill_group(java.pid, signal.SIGKILL)  # workers that outlived it, and itself
+                java.wait()
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_ports(wanted: Config) -> None:

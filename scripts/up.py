@@ -35,25 +35,27 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
     )
     for name in refused:
         if name not in untrained:
-            say(console, _line("✗", name, str(refused[name])), "red")
+            say(console, f"✗ {name}: {refused[name]}", "red")
     if not entries:
         raise CommandError("no model can be served", hint="see above, and README.md for how to add one")
     effective = config.effective(config.load(places.config), places.store, host)
     server, children = TorchServe(effective, places.logs), Children()
     with _stop_requested() as stop:
-        threading.Thread(target=_stop_children, args=(stop, children), daemon=True).start()
+        threading.Thread(target=_end_on, args=(stop, children, server), daemon=True).start()
         try:
             places.store.mkdir(parents=True, exist_ok=True)
             server.start()
             ready = _bring_up(entries, places, server, children, stop, console)
-            if stop.is_set():
-                return 0
             failed = len(refused) - len(untrained) + len(entries) - len(ready)
-            if not ready:
+            if not ready or stop.is_set():
                 raise CommandError("no model is READY", hint="see above")
             print_endpoints(ready, untrained, console)
             _serve(server, stop)
             return 1 if failed else 0
+        except Refusal:
+            if stop.is_set():  # what was under way failed because of it
+                return 0
+            raise
         finally:
             stop.set()
             server.stop()
@@ -86,10 +88,10 @@ def _bring_up(
                 one, notes = future.result()
             except (Refusal, OSError) as error:
                 if not stop.is_set():
-                    say(console, _line("✗", entry.name, str(error)), "red")
+                    say(console, f"✗ {entry.name}: {error}", "red")
                 continue
             ready.append(one)
-            say(console, _line("✓", entry.name, "; ".join([*notes, "READY"])))
+            say(console, f"✓ {entry.name}: {'; '.join([*notes, 'READY'])}")
     return sorted(ready, key=lambda one: one.name)
 
 
@@ -126,9 +128,11 @@ def _serve(server: TorchServe, stop: threading.Event) -> None:
             )
 
 
-def _stop_children(stop: threading.Event, children: Children) -> None:
+def _end_on(stop: threading.Event, children: Children, server: TorchServe) -> None:
+    """Packing and registering end as soon as a signal comes, not when they are done."""
     stop.wait()
     children.stop()
+    server.stop()
 
 
 @contextmanager
@@ -147,7 +151,3 @@ def _stop_requested() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _line(mark: str, name: str, text: str) -> str:
-    return f"{mark} {name}: {text.removeprefix(f'{name}: ')}"

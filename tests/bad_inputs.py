@@ -52,9 +52,30 @@ def png(width: int, height: int, rows: bytes = b"", depth: int = 8, colour: int 
     )
 
 
+def many_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan stands there again and again: small, and slow to decode."""
+    stream = io.BytesIO()
+    Image.new("L", (2000, 2000)).save(stream, "JPEG", progressive=True)
+    content = stream.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + content[last:-2] * count + content[-2:]
+
+
+def many_pictures(count: int) -> bytes:
+    """A list of small files, each within the limit, with far too many pixels together."""
+    stream = io.BytesIO()
+    Image.new("1", (5000, 5000)).save(stream, "PNG")
+    return json.dumps({"image": [base64.b64encode(stream.getvalue()).decode()] * count}).encode()
+
+
 def npy(shape: tuple[int, ...], content: bytes, descr: str = "<f4") -> bytes:
     """An .npy written by hand: whatever its header says, it holds only `content`."""
-    header = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode()
+    return npy_of(repr(shape), content, descr)
+
+
+def npy_of(shape: str, content: bytes = b"", descr: str = "<f4") -> bytes:
+    """The same, its shape as Python text."""
+    header = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}}}".encode()
     padding = b" " * (-(len(header) + 11) % 64)
     return (
         b"\x93NUMPY\x01\x00"
@@ -186,8 +207,11 @@ SHARED = [
     BadBody("npy that holds a pickle", pickled(), NPY, 400, "wrong_type"),
     BadBody("npy that declares 10**12 values", npy((10**12,), bytes(40)), NPY, 400, "bad_npy"),
     BadBody("npy of 70 dimensions", npy((1,) * 70, bytes(4)), NPY, 400, "wrong_shape"),
-    BadBody("npy of no items of 10**30", npy((0, 10**30), b""), NPY, 400, "wrong_shape"),
-    BadBody("npy of a negative shape", npy((-1, -10), bytes(40)), NPY, 400, "wrong_shape"),
+    BadBody("npy of no items of 10**30", npy((0, 10**30), b""), NPY, 400, "bad_npy"),
+    BadBody("npy of a negative shape", npy((-1, -10), bytes(40)), NPY, 400, "bad_npy"),
+    BadBody("npy whose shape holds a boolean", npy((True, 10), bytes(40)), NPY, 400, "bad_npy"),
+    BadBody("npy of 16**5000 values", npy_of("(0x1" + "0" * 5000 + ",)"), NPY, 400, "bad_npy"),
+    BadBody("five million open brackets", b"[" * 5_000_000, JSON, 400, "bad_json"),
     BadBody("npy with half a header", saved(np.zeros(10))[:40], NPY, 400, "bad_npy"),
     BadBody("npy with code as header", b"\x93NUMPY\x01\x00\x10\x00__import__('os')\n", NPY, 400, "bad_npy"),
     BadBody("npy of an unknown version", b"\x93NUMPY\x09\x09" + bytes(60), NPY, 400, "bad_npy"),
@@ -210,6 +234,8 @@ IMAGE = [
     BadBody(
         "strip of 1 x 40000", png(1, 40_000, bytes(80_000)), "image/png", 413, "image_too_large"
     ),  # resized: 28 x 1,120,000
+    BadBody("JPEG of 4000 scans", many_scans(4000), "image/jpeg", 400, "bad_image"),
+    BadBody("a list of too many pixels in all", many_pictures(300), JSON, 413, "image_too_large"),
     BadBody("JPEG cut short, in base64", base64_json(picture("JPEG")[:-100]), JSON, 400, "bad_image"),
     BadBody("GIF in base64", base64_json(picture("GIF")), JSON, 400, "bad_image"),
     BadBody("wrong base64", b'{"image": {"b64": "@@@@"}}', JSON, 400, "bad_base64"),
@@ -250,5 +276,6 @@ VECTOR = [
         400,
         "bad_items",
     ),
+    BadBody("six million empty lists", b"[" + b"[]," * 6_000_000 + b"[]]", JSON, 413, "too_many_items"),
     BadBody("a matrix of matrices", b"[[[1]]]", JSON, 400, "wrong_shape"),
 ]

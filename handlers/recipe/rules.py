@@ -36,6 +36,8 @@ def _path_problems(recipe: Recipe) -> Iterator[str]:
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or "\\" in name:
             yield f"{key} is {name!r}; must be a path inside the model's folder"
+        elif name != PurePosixPath(name).as_posix():
+            yield f"{key} is {name!r}; write {PurePosixPath(name).as_posix()!r}"
         elif parts[0] in RESERVED:
             yield f"{key} is {name!r}; {parts[0]!r} is taken by the archive itself, choose another name"
 
@@ -53,6 +55,11 @@ def _input_contradictions(model: Model) -> Iterator[str]:
         if (image.mean is UNSET) != (image.std is UNSET):
             yield "handler.input has only one of mean and std; give both or neither"
         yield from _scale_problems("handler.input", image.mean, image.std, image.channels)
+        if image.crop is UNSET and not isinstance(image.resize, list) and not image.any_size:
+            yield (
+                "handler.input gives pictures no fixed size; give crop, or resize as [height, width], "
+                "or any_size: true for a network that takes any"
+            )
     tensor = model.tensor_input()
     if tensor is not None:
         if (tensor.mean is UNSET) != (tensor.std is UNSET):
@@ -60,6 +67,9 @@ def _input_contradictions(model: Model) -> Iterator[str]:
         if tensor.dtype == "int64" and tensor.mean is not UNSET:
             yield "handler.input normalises int64; mean and std are for float32"
         yield from _scale_problems("handler.input", tensor.mean, tensor.std, tensor.shape[-1])
+        low, high = tensor.minimum, tensor.maximum
+        if low is not UNSET and high is not UNSET and low > high:
+            yield f"handler.input.minimum is {low}, above maximum ({high}); correct one of them"
 
 
 def _scale_problems(

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Count = Annotated[int, Meta(ge=1)]
+Workers = Annotated[int, Meta(ge=1, le=1024)]
+Seconds = Annotated[int, Meta(ge=1, le=86_400)]
 Positive = Annotated[float, Meta(gt=0)]
 Name = Annotated[
     str,
@@ -55,6 +57,7 @@ class ImageInput(Part, frozen=True, tag_field="kind", tag="image"):
     mean: list[float] | UnsetType = UNSET
     std: list[Positive] | UnsetType = UNSET
     flatten: bool = False
+    any_size: bool = False
     max_megapixels: Annotated[float, Meta(gt=0, le=150)] = 25.0
 
     @property
@@ -63,10 +66,16 @@ class ImageInput(Part, frozen=True, tag_field="kind", tag="image"):
 
 
 class TensorInput(Part, frozen=True, tag_field="kind", tag="tensor"):
-    """Scale of one item, `shape` without the batch dimension; then less `mean`, divided by `std`."""
+    """The numbers of one item: `shape` is without the batch dimension.
+
+    Each lies between `minimum` and `maximum` (indices of an embedding, say); then less `mean`,
+    divided by `std`.
+    """
 
     shape: Annotated[list[Count], Meta(min_length=1, max_length=7)]
     dtype: Literal["float32", "int64"] = "float32"
+    minimum: float | UnsetType = UNSET
+    maximum: float | UnsetType = UNSET
     mean: Scale | UnsetType = UNSET
     std: Scale | UnsetType = UNSET
 
@@ -158,14 +167,14 @@ class Recipe(Part, frozen=True, rename="camel"):
     """The whole file; the keys beside `handler` are TorchServe's, with the values it would use."""
 
     handler: Model
-    min_workers: Count | UnsetType = UNSET
-    max_workers: Count | UnsetType = UNSET
+    min_workers: Workers | UnsetType = UNSET
+    max_workers: Workers | UnsetType = UNSET
     batch_size: Annotated[int, Meta(ge=1, le=1024)] = 1
-    max_batch_delay: Annotated[int, Meta(ge=1)] = 1  # ms; TorchServe turns 0 into 100
-    response_timeout: Count = 120  # s
-    startup_timeout: Count = 120  # s
-    max_retry_timeout_in_sec: Count | UnsetType = UNSET  # s; without it TorchServe has its own
-    job_queue_size: Count | UnsetType = UNSET  # requests; without it config.properties has it
+    max_batch_delay: Annotated[int, Meta(ge=1, le=60_000)] = 1  # ms; TorchServe turns 0 into 100
+    response_timeout: Seconds = 120
+    startup_timeout: Seconds = 120
+    max_retry_timeout_in_sec: Seconds | UnsetType = UNSET  # without it TorchServe has its own
+    job_queue_size: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET  # requests
     device_type: Literal["cpu", "gpu"] | UnsetType = UNSET
     device_ids: list[Annotated[int, Meta(ge=0)]] | UnsetType = UNSET
 

@@ -54,6 +54,14 @@ def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:
             code="not_finite",
             hint="send finite numbers; fill gaps as training did",
         )
+    low = -np.inf if recipe.minimum is UNSET else recipe.minimum
+    high = np.inf if recipe.maximum is UNSET else recipe.maximum
+    if not ((item.values >= low) & (item.values <= high)).all():
+        raise BadInput(
+            f"a value is not between {low:g} and {high:g}",
+            code="out_of_range",
+            hint="send values in the range that the model was trained on",
+        )
     values = torch.tensor(item.values)
     if recipe.mean is not UNSET and recipe.std is not UNSET:
         values = values.sub_(torch.tensor(recipe.mean)).div_(torch.tensor(recipe.std))

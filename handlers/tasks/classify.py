@@ -66,7 +66,7 @@ def _labels(recipe: Model, folder: Path) -> list[str] | None:
         return None
     path = folder / recipe.output.labels
     try:
-        labels = path.read_text(encoding="utf-8").splitlines()
+        labels = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadRecipe(f"{path}: can't be read ({error})", hint="save it as UTF-8, a label a line") from None
     while labels and not labels[-1].strip():

@@ -10,22 +10,20 @@ import numpy.typing as npt
 
 from handlers.errors import BadInput
 from handlers.recipe import TensorInput
+from handlers.wire import refusals
 from handlers.wire.types import Item, Numbers
 
 MAGIC = b"\x93NUMPY"
-
-MOST_ITEMS = 1024
-"""Items in one request; more would hold the worker too long for its neighbours."""
 
 
 def read(body: bytes, declared: TensorInput | None) -> tuple[tuple[Item, ...], bool]:
     """(items, whether it was a list) of an .npy file; raises BadInput.
 
-    The array has the declared shape, or one more dimension in front. Nothing is unpickled, and no
-    memory is taken that the body's own length doesn't cover.
+    The array has the declared shape, or one more dimension in front. Nothing is unpickled, and what the
+    header says is held against the body's length before any memory is taken for it.
     """
     if declared is None:
-        raise wrong_kind()
+        raise refusals.no_arrays()
     stream = io.BytesIO(body)
     try:
         version = np.lib.format.read_magic(stream)
@@ -39,6 +37,12 @@ def read(body: bytes, declared: TensorInput | None) -> tuple[tuple[Item, ...], b
             code="bad_npy",
             hint="write it with numpy.save",
         ) from None
+    if not all(type(size) is int and 0 <= size <= len(body) for size in shape):
+        raise BadInput(
+            "the .npy header's shape isn't that of its values",
+            code="bad_npy",
+            hint="write it with numpy.save",
+        )
     if dtype.kind not in "biuf":
         raise BadInput(
             f"the .npy array holds {dtype}"[:100], code="wrong_type", hint=f"send {declared.dtype} numbers"
@@ -62,8 +66,8 @@ def split(values: npt.NDArray[np.generic], declared: TensorInput) -> tuple[tuple
     many = _is_many(values.shape, declared)
     if many and not len(values):
         raise BadInput("the list of items is empty", code="empty_body", hint="send at least one")
-    if many and len(values) > MOST_ITEMS:
-        raise too_many(len(values))
+    if many and len(values) > refusals.MOST_ITEMS:
+        raise refusals.too_many()
     with np.errstate(over="ignore", invalid="ignore"):  # overflow becomes inf, which its item is refused for
         cast = np.ascontiguousarray(values, dtype=np.int64 if declared.dtype == "int64" else np.float32)
     return tuple(Numbers(item) for item in (cast if many else cast[None])), many
@@ -73,30 +77,5 @@ def _is_many(shape: tuple[int, ...], declared: TensorInput) -> bool:
     """Whether the shape is that of a list of items; raises BadInput when it isn't one item's either."""
     one = tuple(declared.shape)
     if shape not in (one, (*shape[:1], *one)):
-        raise wrong_shape(declared, str(list(shape))[:200])
+        raise refusals.wrong_shape(declared, str(list(shape)))
     return shape != one
-
-
-def too_many(count: int) -> BadInput:
-    return BadInput(
-        f"the request has {count} items",
-        code="too_many_items",
-        hint=f"send at most {MOST_ITEMS} at a time",
-        status=413,
-    )
-
-
-def wrong_shape(declared: TensorInput, got: str) -> BadInput:
-    return BadInput(
-        f"the input's shape is {got}",
-        code="wrong_shape",
-        hint=f"one item has the shape {declared.shape}; send one, or a list of them",
-    )
-
-
-def wrong_kind() -> BadInput:
-    return BadInput(
-        "this model takes images, not arrays",
-        code="wrong_kind",
-        hint='send the bytes of a JPEG, PNG or WebP file, or {"image": {"b64": "..."}}',
-    )

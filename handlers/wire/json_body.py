@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from functools import cache
 from typing import Any
@@ -17,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Raw, Struct
 
+from handlers import pictures
 from handlers.errors import BadInput
 from handlers.recipe import Model, TensorInput
-from handlers.wire import array
+from handlers.wire import array, refusals
 from handlers.wire.types import EncodedImage, Item
 
-_OPENING = re.compile(rb"(?:\s*\[)*")
+_OPENING = re.compile(rb"(?:\s*\[){0,9}")  # deeper than any declared shape goes
 _DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 
 
@@ -91,21 +93,30 @@ def _value(value: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
         return _images(value, recipe, many=depth == 1)
     tensor = recipe.tensor_input()
     if tensor is None:
-        raise array.wrong_kind()
+        raise refusals.no_arrays()
     return _numbers(value, depth, tensor)
 
 
 def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...], bool]:
     if recipe.image_input() is None:
-        raise BadInput(
-            "this model takes numbers, not strings or images", code="wrong_kind", hint=form(recipe)
-        )
+        raise refusals.no_images(form(recipe))
     if not many:
         return (_decoded(_picture.decode(value)),), False
     parts = _pictures.decode(value)
-    if len(parts) > array.MOST_ITEMS:
-        raise array.too_many(len(parts))
-    return tuple(_image(bytes(part), recipe) for part in parts), True
+    if len(parts) > refusals.MOST_ITEMS:
+        raise refusals.too_many()
+    items = tuple(_image(bytes(part), recipe) for part in parts)
+    _check_pixels(items, recipe)
+    return items, True
+
+
+def _check_pixels(items: tuple[Item, ...], recipe: Model) -> None:
+    """All pictures of a request together stay within the limit for one: neighbours wait for them."""
+    image = recipe.image_input()
+    if image is not None:
+        total = sum(pictures.pixels(item.content, image) for item in items if isinstance(item, EncodedImage))
+        if total > image.max_megapixels * 1e6:
+            raise pictures.too_large(f"{total}", image)
 
 
 def _image(part: bytes, recipe: Model) -> Item:
@@ -140,17 +151,29 @@ def _numbers(value: bytes, depth: int, declared: TensorInput) -> tuple[tuple[Ite
     rank = len(declared.shape)
     if depth not in (rank, rank + 1):
         msgspec.json.decode(value)  # what isn't JSON at all is told as that
-        raise array.wrong_shape(declared, f"nested {depth} deep")
+        raise refusals.wrong_shape(declared, f"nested {depth} deep")
+    _check_extent(value, declared, many=depth > rank)
     lists = _decoder(depth, declared.dtype).decode(value)
+    if depth > rank and len(lists) > refusals.MOST_ITEMS:
+        raise refusals.too_many()
     try:
         return array.split(_array(lists, declared), declared)
     except BadInput:
-        if depth == rank or len(lists) > array.MOST_ITEMS:
+        if depth == rank:
             raise
         items = tuple(_item(one, declared) for one in lists)
         if all(isinstance(item, BadInput) for item in items):
             raise
         return items, True
+
+
+def _check_extent(value: bytes, declared: TensorInput, *, many: bool) -> None:
+    """Far more brackets or commas than the largest request has are refused before any list is built."""
+    most = refusals.MOST_ITEMS if many else 1
+    sizes = [math.prod(declared.shape[:rank]) for rank in range(len(declared.shape))]
+    brackets, commas = most * sum(sizes) + 1, most * (math.prod(declared.shape) + sum(sizes))
+    if value.count(b"[") > brackets or value.count(b",") > commas:
+        raise refusals.too_many() if many else refusals.wrong_shape(declared, "larger")
 
 
 def _item(lists: Any, declared: TensorInput) -> Item:

@@ -6,14 +6,15 @@ What it is is told by its first bytes, because clients send wrong content types 
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from handlers.errors import BadInput, Refusal
+from handlers.errors import BadInput, Refusal, listed
 from handlers.recipe import Model
-from handlers.wire import array, json_body
+from handlers.wire import array, json_body, refusals
 from handlers.wire.types import Answered, EncodedImage, Outcome, Request, Response, Row
 
 KINDS = "send an image (JPEG, PNG, WebP), JSON, or an .npy array"
@@ -37,9 +38,7 @@ def read(row: Row, recipe: Model) -> Request:
     content_type = row.headers.get("content-type", "").lower()
     if _IMAGES.match(body):
         if recipe.image_input() is None:
-            raise BadInput(
-                "this model takes numbers, not images", code="wrong_kind", hint=json_body.form(recipe)
-            )
+            raise refusals.no_images(json_body.form(recipe))
         return Request((EncodedImage(body),), request_id=row.request_id)
     if body.startswith(array.MAGIC):
         items, many = array.read(body, recipe.tensor_input())
@@ -80,7 +79,7 @@ def _body(row: Row) -> bytes:
         body = _encoded(value)
     if not body:
         raise BadInput("the body is empty", code="empty_body", hint=KINDS)
-    return body
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def _encoded(value: object) -> bytes:
@@ -108,13 +107,13 @@ def _refusal(request: Request, errors: dict[int, Refusal]) -> Response:
     if not request.many:
         return refuse(request.request_id, errors[0])
     status = max(error.status for error in errors.values())
-    listed = [{"index": index, **_shown(error)} for index, error in errors.items()]
+    items = [{"index": index, **_shown(error)} for index, error in errors.items()]
     body = {
         "error": {
             "code": "bad_items" if status < 500 else "internal",
-            "message": f"{len(errors)} of {len(request.items)} items failed: {_indices(errors)}",
+            "message": f"{len(errors)} of {len(request.items)} items failed: {listed(map(str, errors), 10)}",
             "hint": "send the others without them; each item's own error is in `items`",
-            "items": listed,
+            "items": items,
         },
         "request_id": request.request_id,
     }
@@ -135,15 +134,12 @@ def _logged(errors: Iterable[Refusal]) -> tuple[Refusal, ...]:
 
 
 def _shown(error: Refusal) -> dict[str, str]:
+    """Code, message and hint; a surrogate that a message quotes becomes a question mark."""
     if error.status >= 500:
         return {
             "code": "internal",
             "message": "the model failed on this request",
             "hint": "report the request_id; the server's log has the cause under it",
         }
-    return {"code": error.code, "message": error.message, "hint": error.hint}
-
-
-def _indices(errors: dict[int, Refusal], most: int = 10) -> str:
-    shown = ", ".join(map(str, list(errors)[:most]))
-    return shown if len(errors) <= most else f"{shown}, ..."
+    shown = {"code": error.code, "message": error.message, "hint": error.hint}
+    return {key: text.encode("utf-8", "replace").decode() for key, text in shown.items()}

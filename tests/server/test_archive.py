@@ -15,8 +15,8 @@ from torch import nn
 from scripts import archive, catalog
 from scripts.children import Children
 from scripts.errors import CommandError
-from scripts.mar import Rejected
 from scripts.places import ROOT, Places
+from scripts.rehearsal import Rejected
 
 pytestmark = pytest.mark.server
 
@@ -134,7 +134,12 @@ def test_a_sample_without_expect_is_recorded_once_and_then_held(own: Path) -> No
             "4, 2",
             "another output each time",
         ),
-        ("x = super().forward(x); return x - x.mean(0)", "nn.Linear", "4, 2", "depends on its neighbours"),
+        (
+            "x = super().forward(x); return x - x.mean(0)",
+            "nn.Linear",
+            "4, 2",
+            "depends on its neighbours in a batch of 4",
+        ),
         ("return super().forward(x).sum()", "nn.Linear", "4, 2", "first dimension must be the batch"),
         ("return super().forward(x) / 0", "nn.Linear", "4, 2", "not finite"),
         ("return super().forward(x[:, :3])", "nn.Linear", "4, 2", "RuntimeError"),
@@ -171,3 +176,49 @@ def test_a_module_from_outside_the_folder_is_missed_before_packing(
         "from mylayers import Base\n\nclass Own(Base):\n    pass\n", encoding="utf-8"
     )
     assert "mylayers" in refusal(own)
+
+
+def test_what_a_model_prints_and_writes_while_it_is_tried_is_not_packed(own: Path) -> None:
+    where = places(own.parent.parent, own.parent)
+    write_model(own, "print('hello'); open('cache.bin', 'w').write('x'); return super().forward(x)")
+    with zipfile.ZipFile(pack(where, "own")) as packed:
+        assert not {"cache.bin"} & set(packed.namelist())
+    assert pack(where, "own").exists()
+
+
+def test_neighbours_are_tried_in_as_large_a_batch_as_will_be_served(own: Path) -> None:
+    edit_recipe(own, "batchSize: 4", "batchSize: 64")
+    write_model(own, "y = super().forward(x); return y - y.mean(0) if len(y) > 32 else y")
+    assert "depends on its neighbours in a batch of 64" in refusal(own)
+
+
+def test_a_network_that_takes_one_item_at_a_time_is_packed_with_batches_of_one(own: Path) -> None:
+    edit_recipe(own, "batchSize: 4", "batchSize: 1")
+    write_model(own, "return super().forward(x.view(1, 4))")
+    assert pack(places(own.parent.parent, own.parent), "own").exists()
+
+
+def test_pictures_are_tried_without_a_sample_too(own: Path) -> None:
+    edit_recipe(
+        own,
+        "input: {kind: tensor, shape: [4]}",
+        "input: {kind: image, mode: L, resize: [2, 2], flatten: true}",
+    )
+    assert pack(places(own.parent.parent, own.parent), "own").exists()
+    edit_recipe(own, "resize: [2, 2]", "resize: [3, 3]")
+    edit_recipe(own, '"1.0"', '"1.1"')
+    with pytest.raises(Rejected, match="RuntimeError"):
+        pack(places(own.parent.parent, own.parent), "own")
+
+
+def test_too_few_labels_are_found_without_a_sample(own: Path) -> None:
+    edit_recipe(own, "task: tensor", "task: classify\n  output: {labels: labels.txt}")
+    (own / "labels.txt").write_text("only one\n", encoding="utf-8")
+    assert "has 1 labels, the network has 2 outputs" in refusal(own)
+
+
+def edit_recipe(own: Path, old: str, new: str) -> None:
+    path = own / "recipe.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")

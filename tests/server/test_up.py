@@ -140,7 +140,8 @@ def test_names_choose_what_is_served(places: Places) -> None:
     running = Running(places, ("diabetes",))
     try:
         running.wait_serving()
-        assert list(running.management.models()) == ["diabetes"]
+        assert running.worker_pids("diabetes")
+        assert not running.worker_pids("digits_cnn")
     finally:
         assert running.stop() == 0
 
@@ -165,3 +166,33 @@ def test_a_temporary_directory_too_deep_for_sockets_is_told(places: Places, tmp_
     assert done.returncode == 1
     assert "set TMPDIR to a shorter one" in done.stderr
     assert list(deep.iterdir()) == []
+
+
+SLEEPS_IN_A_WORKER = """
+import os, pathlib, time
+if "PTHSERVE_FAILURES" in os.environ:
+    pathlib.Path({path!r}).touch()
+    time.sleep(120)
+"""
+
+
+def test_a_signal_while_a_worker_starts_does_not_wait_for_it(models: Path, places: Places) -> None:
+    with (models / "diabetes" / "model.py").open("a", encoding="utf-8") as model:
+        model.write(SLEEPS_IN_A_WORKER.format(path=str(places.state / "asleep")))
+    running = Running(places, ("diabetes",))
+    running.wait(lambda: (places.state / "asleep").exists())
+    family = _family(running)
+    assert running.stop(signal.SIGTERM) == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+    assert left_behind(places) == []
+    assert "READY" not in running.text()
+
+
+def test_folders_may_have_names_beyond_ascii(tmp_path: Path, models: Path) -> None:
+    odd = private_places(tmp_path / "größe 日本", models)
+    running = Running(odd, ("diabetes",))
+    try:
+        running.wait_serving()
+    finally:
+        assert running.stop() == 0
+        shutil.rmtree(temporary(odd))

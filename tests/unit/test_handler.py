@@ -218,7 +218,7 @@ def test_pictures_of_different_sizes_do_not_disturb_each_other(tmp_path: Path) -
     folder = tiny_models.write(
         tmp_path,
         COUNTING + "    return x.mean((2, 3))",
-        input={"kind": "image", "mode": "L", "rescale_factor": 1.0},
+        input={"kind": "image", "mode": "L", "rescale_factor": 1.0, "any_size": True},
     )
     sizes = [(5, 7), (1, 1), (5, 7), (40, 3), (1, 1), (5, 7)]
     bodies = [image_file(*size, 10 * index) for index, size in enumerate(sizes)]
@@ -430,3 +430,39 @@ def test_whatever_is_sent_is_answered_with_200_or_4xx(bodies: list[object], cont
             assert 400 <= response.status < 500
             assert told["error"]["code"]
             assert told["request_id"] == "id-1"
+
+
+OWN_TASK = """
+from handlers.errors import BadInput
+from handlers.tasks import Tensor
+
+
+class Odd(Tensor):
+    def prepare(self, item):
+        tensor = super().prepare(item)
+        if tensor[0] == 1:
+            return None
+        if tensor[0] == 2:
+            raise BadInput("a surrogate \\ud800", status=499)
+        return tensor
+"""
+
+
+def test_whatever_an_owners_task_does_wrong_stays_with_its_item(tmp_path: Path) -> None:
+    folder = tiny_models.write(tmp_path, "    return x", task="task.py:Odd")
+    (folder / "task.py").write_text(OWN_TASK)
+    bodies = [json.dumps([first, 0.0]).encode() for first in (0.0, 1.0, 2.0, 3.0)]
+    found = predict(Handler.open(folder), *bodies)
+    assert [response.status for response in found] == [200, 500, 499, 200]
+    assert json.loads(found[2].body)["error"]["message"] == "a surrogate ?"
+
+
+def test_an_index_out_of_range_is_the_callers_to_change(tmp_path: Path) -> None:
+    folder = tiny_models.write(
+        tmp_path,
+        "    return torch.eye(5)[x].sum(1)",
+        input={"kind": "tensor", "shape": [3], "dtype": "int64", "minimum": 0, "maximum": 4},
+    )
+    found = predict(Handler.open(folder), b"[0, 1, 4]", b"[0, 1, 5]", b"[-1, 0, 0]")
+    assert [response.status for response in found] == [200, 400, 400]
+    assert json.loads(found[1].body)["error"]["code"] == "out_of_range"

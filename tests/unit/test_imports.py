@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEVELS = (
     {"errors"},
     {"recipe", "cores", "failure", "folder_code", "mismatch", "pickled", "seal"},
+    {"pictures"},
     {"wire", "checkpoint", "images"},
     {"network"},
     {"runtimes", "tasks"},

@@ -196,12 +196,17 @@ def test_a_path_that_leaves_the_folder_is_refused(keys: str, name: str) -> None:
     assert f" is {name!r}; must be a path inside the model's folder" in told
 
 
+@pytest.mark.parametrize(("name", "written"), [("./w.pth", "w.pth"), ("a//w.pth", "a/w.pth"), ("a/", "a")])
+def test_a_path_is_written_in_one_way_alone(name: str, written: str) -> None:
+    assert f"handler.weights is {name!r}; write {written!r}" in refusal(changed("handler.weights", name))
+
+
 @pytest.mark.parametrize("keys", ["handler.architecture.class", "handler.task"])
 def test_a_class_from_outside_the_folder_is_refused(keys: str) -> None:
     assert f"{keys} is '../model.py'; must be a path inside" in refusal(changed(keys, "../model.py:Net"))
 
 
-@pytest.mark.parametrize("name", ["handlers/w.pth", "entry.py", "seal.json", "MAR-INF/x", "./handlers"])
+@pytest.mark.parametrize("name", ["handlers/w.pth", "entry.py", "seal.json", "MAR-INF/x"])
 def test_a_name_that_an_archive_takes_for_itself_is_refused(name: str) -> None:
     told = refusal(changed("handler.weights", name))
     assert f"handler.weights is {name!r}" in told
