@@ -32,7 +32,7 @@ def load_class(folder: Path, spec: str, key: str) -> type:
             del sys.modules[module_name]
             raise BadRecipe(
                 f"{key}: importing {path} raised {type(error).__name__}: {error}",
-                hint="the file must be importable with the packages that are installed here",
+                hint=_remedy(error, path),
             ) from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
@@ -42,6 +42,12 @@ def load_class(folder: Path, spec: str, key: str) -> type:
             hint=f"it defines {', '.join(classes) or 'none'}",
         )
     return found
+
+
+def _remedy(error: BaseException, path: Path) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"copy {error.name}.py beside {path.name}, or install the package into this environment"
+    return "the file must be importable by itself"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from msgspec import UNSET, Struct
 
 from handlers import wire
@@ -98,6 +99,8 @@ def _compare(sample: Sample, outcome: Outcome, folder: Path, company: str) -> fl
     """The largest absolute difference; raises SampleMismatch beyond the tolerance."""
     answered = _answer(sample, outcome, company)
     expect = sample.expect
+    if sample.label is not UNSET:
+        _compare_label(sample, sample.label, answered, company)
     if isinstance(expect, str) and not is_array_file(expect):
         _compare_label(sample, expect, answered, company)
         return 0.0
@@ -139,13 +142,12 @@ def _compare_label(sample: Sample, expect: str, answered: Answered, company: str
         raise SampleMismatch(
             f"sample {sample.input} ({company}): expected {expect!r}, got {got.label!r} "
             f"(score {got.score:.4f})",
-            hint=REMEDY,
+            hint=f"{REMEDY}, and the order of the labels",
         )
 
 
 REMEDY = (
-    "what differs from training? compare mode, resize, crop, mean and std of handler.input, "
-    "the order of the labels, and the weights"
+    "what differs from training? compare mode, resize, crop, mean and std of handler.input, and the weights"
 )
 
 
@@ -166,6 +168,18 @@ def _compare_values(sample: Sample, expected: Values, got: Values, company: str)
         raise SampleMismatch(
             f"{where}: expected {expected[worst]:.6g}, got {got[worst]:.6g} at {list(map(int, worst))} "
             f"(allowed difference {allowed[worst]:.2g}); {int(wrong.sum())} of {wrong.size} values differ",
-            hint=REMEDY,
+            hint=PROBABILITIES if _are_probabilities(expected, got) else REMEDY,
         )
     return float(difference.max(initial=0.0))
+
+
+PROBABILITIES = "`expect` holds probabilities: save the raw output, before softmax or sigmoid"
+
+
+def _are_probabilities(expected: Values, got: Values) -> bool:
+    """Whether `expect` is the softmax or the sigmoid of what came out."""
+    raw = torch.from_numpy(got)
+    return got.ndim == 1 and any(
+        np.allclose(expected, scores.numpy(), rtol=1e-3, atol=1e-4)
+        for scores in (raw.softmax(0), raw.sigmoid())
+    )

@@ -90,7 +90,8 @@ def _torchvision_builder(name: str, architecture: Architecture) -> Build:
 
     known = models.list_models()
     if name not in known:
-        near = ", ".join(difflib.get_close_matches(name, known)) or "see torchvision.models.list_models()"
+        near = ", ".join(difflib.get_close_matches(name, known))
+        near = f"did you mean {near}?" if near else "see torchvision.models.list_models()"
         raise BadRecipe(f"handler.architecture.torchvision is {name!r}; no such builder", hint=near)
     taken = {"weights", "weights_backbone"} & architecture.args.keys()
     if taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from rich.console import Console
 
 from handlers.errors import Refusal, listed
@@ -40,7 +40,18 @@ def archive(entry: Entry, places: Places, children: Children) -> Outcome:
         return Outcome(path, [*notes, *_kept(entry, path)])
     recorded = mar.pack(entry, places, children)
     notes += [f"recorded {shown(entry.folder / name)}: look at it, then commit it" for name in recorded]
-    return Outcome(path, [*notes, f"packed {shown(path)}"])
+    return Outcome(path, [*notes, f"packed {shown(path)}", *_unproven(entry)])
+
+
+def _unproven(entry: Entry) -> list[str]:
+    """What the recipe leaves open, which nothing can check."""
+    model = entry.recipe.handler
+    notes = []
+    if not model.samples:
+        notes.append("NOTE: no sample proves its answers")
+    if model.task == "classify" and model.output.labels is UNSET:
+        notes.append("NOTE: without handler.output.labels, classes are called by their index")
+    return notes
 
 
 def _kept(entry: Entry, path: Path) -> list[str]:
@@ -48,7 +59,8 @@ def _kept(entry: Entry, path: Path) -> list[str]:
     if changed:
         raise CommandError(
             f"{listed(changed, 5)} changed since {shown(path)} was packed, and an archive is never changed",
-            hint=f"raise handler.version in {shown(entry.folder / 'recipe.yaml')} above {entry.version!r}",
+            hint=f"raise handler.version in {shown(entry.folder / 'recipe.yaml')} above {entry.version!r}, "
+            "or remove the archive if it never served anyone",
         )
     code = mar.code_differences(path)
     if code:

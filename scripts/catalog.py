@@ -56,6 +56,10 @@ def find(places: Places, name: str) -> Entry:
     """The recipe of one folder; raises BadRecipe, or CommandError when there is no such folder."""
     folder = places.models / name
     if not (folder / recipe.FILE_NAME).is_file():
+        if folder.is_dir() and name:
+            raise CommandError(
+                f"{shown(folder)} has no {recipe.FILE_NAME}", hint="write one, README.md shows it"
+            )
         known = ", ".join(names(places)) or "none"
         raise CommandError(
             f"there is no model {name!r} in {shown(places.models)}", hint=f"there are: {known}"

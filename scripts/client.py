@@ -110,7 +110,7 @@ class Management:
         except requests.RequestException as error:
             raise CommandError(
                 f"TorchServe's management API at {self.url} doesn't answer ({type(error).__name__})",
-                hint="see its log",
+                hint="see torchserve.log, in .pthserve/logs unless --state says otherwise",
             ) from None
 
 

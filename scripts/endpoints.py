@@ -29,7 +29,7 @@ class Endpoint(Struct, frozen=True):
         recorded = sum(sample.expect is UNSET for sample in samples)
         if not samples:
             return "none"
-        return f"{len(samples)} passed" + (f", {recorded} self-recorded" if recorded else "")
+        return f"{len(samples)} passed" + (f" ({recorded} self-recorded)" if recorded else "")
 
 
 def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console: Console) -> None:

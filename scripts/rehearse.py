@@ -57,13 +57,29 @@ def rehearse(folder: Path) -> list[str]:
     handler = Handler.open(folder)
     example = prepared_example(handler, folder)
     if example is not None:
-        handler.task.finish(handler.forward(example[None])[0])
+        try_once(handler, example)
         check_invariance(handler, example)
     recorded = golden.record(handler, folder)
     for path, output in recorded.items():
         np.save(path, output)
     golden.replay(handler, folder)
     return [str(path.relative_to(folder)) for path in recorded]
+
+
+def try_once(handler: Handler, example: torch.Tensor) -> None:
+    """One forward pass and its answer; raises Refusal."""
+    from handlers.errors import ForwardFailed, Refusal
+
+    try:
+        handler.task.finish(handler.forward(example[None])[0])
+    except Refusal:
+        raise
+    except Exception as error:
+        message = next(iter(str(error).splitlines()), "")
+        raise ForwardFailed(
+            f"the network fails on an input of {list(example.shape)}: {type(error).__name__}: {message}",
+            hint="compare handler.input (mode, size, shape, flatten) with what the network takes",
+        ) from error
 
 
 def prepared_example(handler: Handler, folder: Path) -> torch.Tensor | None:

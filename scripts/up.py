@@ -26,9 +26,14 @@ from scripts.torchserve import TorchServe
 
 POLL = 0.5  # s
 
+INTERRUPTED = 130  # as shells report Ctrl-C
+
 
 def up(places: Places, wanted: Sequence[str], host: str | None, console: Console) -> int:
-    """Serve until a signal; the exit status is 1 if any model that was wanted didn't come up."""
+    """Serve until a signal; the exit status is 1 if any model that was wanted didn't come up.
+
+    It is INTERRUPTED when the signal comes before anything serves.
+    """
     entries, refused = catalog.chosen(places, wanted)
     untrained = (
         [] if wanted else [name for name, error in refused.items() if isinstance(error, NeedsTraining)]
@@ -41,7 +46,7 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
     effective = config.effective(config.load(places.config), places.store, host)
     server, children = TorchServe(effective, places.logs), Children()
     with _stop_requested() as stop:
-        threading.Thread(target=_end_on, args=(stop, children, server), daemon=True).start()
+        threading.Thread(target=_end_on, args=(stop, children, server, console), daemon=True).start()
         try:
             places.store.mkdir(parents=True, exist_ok=True)
             server.start()
@@ -54,7 +59,7 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
             return 1 if failed else 0
         except Refusal:
             if stop.is_set():  # what was under way failed because of it
-                return 0
+                return INTERRUPTED
             raise
         finally:
             stop.set()
@@ -128,9 +133,10 @@ def _serve(server: TorchServe, stop: threading.Event) -> None:
             )
 
 
-def _end_on(stop: threading.Event, children: Children, server: TorchServe) -> None:
+def _end_on(stop: threading.Event, children: Children, server: TorchServe, console: Console) -> None:
     """Packing and registering end as soon as a signal comes, not when they are done."""
     stop.wait()
+    say(console, "stopping")
     children.stop()
     server.stop()
 

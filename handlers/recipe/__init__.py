@@ -50,6 +50,7 @@ def parse(text: str, path: Path) -> Recipe:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)
     except Exception as error:  # for a tag that doesn't fit its value PyYAML raises KeyError and the like
         detail = " ".join(str(error if isinstance(error, yaml.YAMLError) else repr(error)).split())
+        detail = detail.replace('in "<unicode string>", ', "at ")
         raise BadRecipe(f"{path}: not valid YAML: {detail}", hint="correct the syntax") from None
     if not isinstance(tree, dict):
         raise BadRecipe(f"{path}: holds no mapping", hint="it needs at least the key 'handler'")

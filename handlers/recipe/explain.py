@@ -54,9 +54,27 @@ def _unknown_key(key: str, path: str) -> str:
     where = f"{path.lstrip('.')}.{key}" if path else key
     known = {name for part in _definitions().values() for name in part.get("properties", {})}
     if key in known:
-        return f"unknown key {where!r}; it belongs elsewhere in the recipe"
+        return f"unknown key {where!r}; it belongs {_home(key)}"
     near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.7)
     return f"unknown key {where!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it")
+
+
+_HOMES = {
+    "Recipe": "at the top of the file",
+    "Model": "under handler",
+    "ImageInput": "under handler.input with kind: image",
+    "TensorInput": "under handler.input with kind: tensor",
+    "Output": "under handler.output",
+    "Sample": "into an entry of handler.samples",
+    "Architecture": "under handler.architecture",
+    "Tolerance": "under the tolerance of a sample",
+    "Source": "under handler.source",
+}
+
+
+def _home(key: str) -> str:
+    parts = [name for name, part in _definitions().items() if key in part.get("properties", {})]
+    return " or ".join(_HOMES[name] for name in _HOMES if name in parts)
 
 
 def _value(tree: Any, steps: list[str | int]) -> Any:

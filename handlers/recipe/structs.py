@@ -15,7 +15,7 @@ Name = Annotated[
     str,
     Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$(?!\n)",  # Python's $ also matches before a last newline
-        description="1 to 100 letters, digits, '_', '.' or '-', in quotes if it looks like a number",
+        description="1 to 100 letters, digits, '_', '.' or '-', no blanks, quoted if like a number",
     ),
 ]
 Size = Count | Annotated[list[Count], Meta(min_length=2, max_length=2)]
@@ -33,7 +33,13 @@ class Architecture(Part, frozen=True, rename={"class_": "class"}):
         Annotated[str, Meta(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$", description="'FILE.py:CLASS'")] | UnsetType
     ) = UNSET
     torchvision: (
-        Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$", description="a torchvision builder's name")]
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[a-z][a-z0-9_]*$",
+                description="a torchvision builder, like resnet18",
+            ),
+        ]
         | UnsetType
     ) = UNSET
     args: dict[str, Any] = field(default_factory=dict)
@@ -84,9 +90,12 @@ Input: TypeAlias = ImageInput | TensorInput
 
 
 class Output(Part, frozen=True):
-    """How raw outputs are read. classify: labels, top_k, activation; regress: names, mean, std."""
+    """How raw outputs are read. classify: labels, top_k, activation; regress: names, mean, std.
 
-    labels: str | UnsetType = UNSET
+    `labels` names a file with a label a line, or lists them.
+    """
+
+    labels: str | list[str] | UnsetType = UNSET
     top_k: Count | UnsetType = UNSET
     activation: Literal["softmax", "sigmoid"] | UnsetType = UNSET
     names: list[str] | UnsetType = UNSET
@@ -104,11 +113,13 @@ class Tolerance(Part, frozen=True):
 class Sample(Part, frozen=True):
     """A golden input. `expect` is a label, final values, or an .npy of raw outputs.
 
-    Without `expect` the answer is recorded once, in the file that `recording` names.
+    Raw outputs know nothing of labels: `label` holds the best one beside them. Without `expect` the
+    answer is recorded once, in the file that `recording` names.
     """
 
     input: str
     expect: str | list[float] | UnsetType = UNSET
+    label: str | UnsetType = UNSET
     tolerance: Tolerance = Tolerance()
 
     @property
@@ -194,7 +205,7 @@ class Recipe(Part, frozen=True, rename="camel"):
             yield "handler.architecture.class", model.architecture.class_.rpartition(":")[0]
         if ":" in model.task:
             yield "handler.task", model.task.rpartition(":")[0]
-        if model.output.labels is not UNSET:
+        if isinstance(model.output.labels, str):
             yield "handler.output.labels", model.output.labels
         for index, name in enumerate(model.files):
             yield f"handler.files[{index}]", name

@@ -47,9 +47,8 @@ class Classify(Task):
             )
         if self.labels is not None and len(self.labels) != len(output):
             raise BadRecipe(
-                f"{self.recipe.output.labels} has {len(self.labels)} labels, "
-                f"the network has {len(output)} outputs",
-                hint="give one line for each output, in the order of training",
+                f"handler.output.labels has {len(self.labels)} labels, the network {len(output)} outputs",
+                hint="give one label for each output, in the order of training",
             )
         scores = (output.sigmoid() if self.sigmoid else output.softmax(0)).numpy()
         best = np.argsort(-scores, kind="stable")[: self.top_k]
@@ -61,10 +60,11 @@ class Classify(Task):
 
 
 def _labels(recipe: Model, folder: Path) -> list[str] | None:
-    """One label a line; None without a labels file, and classes are then named by their index."""
-    if recipe.output.labels is UNSET:
-        return None
-    path = folder / recipe.output.labels
+    """The recipe's list, or its file's lines; None without either, and classes are named by their index."""
+    named = recipe.output.labels
+    if not isinstance(named, str):
+        return None if named is UNSET else named
+    path = folder / named
     try:
         labels = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

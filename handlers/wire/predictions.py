@@ -60,13 +60,15 @@ def read(row: Row, recipe: Model) -> Request:
 
 def _body(row: Row) -> bytes:
     """The one thing that was sent, whatever its field is called."""
-    if not row.fields:
+    if row.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         raise BadInput(
-            "no body arrived",
-            code="empty_body",
-            hint=f"{KINDS}; with curl use -T FILE or -F image=@FILE, or name the type: "
-            "--data-binary alone says that it is a form, and TorchServe drops it",
+            "the request says that it is a form, as curl's -d and --data-binary do unless told otherwise",
+            code="unsupported_type",
+            hint="with curl use -T FILE or -F image=@FILE, or add -H 'Content-Type: application/json'",
+            status=415,
         )
+    if not row.fields:
+        raise BadInput("no body arrived", code="empty_body", hint=KINDS)
     if len(row.fields) > 1:
         names = ", ".join(sorted(repr(name)[:40] for name in row.fields)[:5])
         raise BadInput(f"the form has the fields {names}", code="ambiguous_form", hint="send just one field")

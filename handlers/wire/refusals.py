@@ -32,7 +32,7 @@ def no_images(hint: str) -> BadInput:
 
 def no_arrays() -> BadInput:
     return BadInput(
-        "this model takes images, not arrays",
+        "this model takes images, and the body is none",
         code="wrong_kind",
         hint='send the bytes of a JPEG, PNG or WebP file, or {"image": {"b64": "..."}}',
     )

@@ -214,7 +214,7 @@ def test_pictures_are_tried_without_a_sample_too(own: Path) -> None:
 def test_too_few_labels_are_found_without_a_sample(own: Path) -> None:
     edit_recipe(own, "task: tensor", "task: classify\n  output: {labels: labels.txt}")
     (own / "labels.txt").write_text("only one\n", encoding="utf-8")
-    assert "has 1 labels, the network has 2 outputs" in refusal(own)
+    assert "has 1 labels, the network 2 outputs" in refusal(own)
 
 
 def edit_recipe(own: Path, old: str, new: str) -> None:

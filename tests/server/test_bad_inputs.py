@@ -36,7 +36,7 @@ def test_bad_input_is_refused_with_its_code(server: Running, name: str, bad: Bad
 
 def test_a_body_without_a_content_type_that_curl_calls_a_form_is_explained(server: Running) -> None:
     reply = server.inference.predict("diabetes", b"[1]", content_type="application/x-www-form-urlencoded")
-    assert reply.status == 400
+    assert reply.status == 415
     assert "curl" in reply.json()["error"]["hint"]
 
 

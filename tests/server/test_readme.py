@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -150,11 +151,13 @@ def test_ones_own_pth_becomes_an_endpoint_in_five_lines(
         '    """The owner\'s network."""\n',
         encoding="utf-8",
     )
-    Path("labels.txt").write_text("cat\nno cat\n", encoding="utf-8")
     Image.open(ROOT / "models/mobilenet_v2/samples/espresso.jpg").save("cat.jpg")
     transform = MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
     writes_expect = next(block for block in blocks("python") if "numpy.save" in block)
     exec(writes_expect, {"model": model, "transform": transform})
+    labels = ["no cat", "no cat"]
+    labels[int(np.load("cat.npy").argmax())] = "cat"  # what this network, which never learnt, takes for one
+    Path("labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
     Path("recipe.yaml").write_text(next(iter(blocks("yaml"))), encoding="utf-8")
     commands = next(block for block in blocks("sh") if "cats" in block).splitlines()
     assert len(commands) == 5

@@ -70,7 +70,7 @@ def test_a_signal_while_packing_stops_as_cleanly(places: Places) -> None:
     running = Running(places)
     running.wait(lambda: any("rehearse.py" in " ".join(child.cmdline()) for child in _family(running)))
     family = _family(running)
-    assert running.stop(signal.SIGTERM) == 0
+    assert running.stop(signal.SIGTERM) == 130
     assert psutil.wait_procs(family, timeout=5)[1] == []
     assert left_behind(places) == []
     assert list(places.store.glob("*")) == []
@@ -182,7 +182,7 @@ def test_a_signal_while_a_worker_starts_does_not_wait_for_it(models: Path, place
     running = Running(places, ("diabetes",))
     running.wait(lambda: (places.state / "asleep").exists())
     family = _family(running)
-    assert running.stop(signal.SIGTERM) == 0
+    assert running.stop(signal.SIGTERM) == 130
     assert psutil.wait_procs(family, timeout=5)[1] == []
     assert left_behind(places) == []
     assert "READY" not in running.text()

@@ -36,7 +36,7 @@ def test_self_recorded_samples_are_shown_as_such(tmp_path: Path) -> None:
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     kept = text[: text.index("samples:")] + "samples: [{input: samples/patient1.json}]\n"
     (folder / "recipe.yaml").write_text(kept, encoding="utf-8")
-    assert endpoint(folder).samples == "1 passed, 1 self-recorded"
+    assert endpoint(folder).samples == "1 passed (1 self-recorded)"
 
 
 def test_what_needs_training_is_printed_with_its_command() -> None:

@@ -278,3 +278,25 @@ def test_a_refused_sample_is_not_recorded(tmp_path: Path) -> None:
 
 def test_a_model_without_samples_replays_none(tmp_path: Path) -> None:
     assert replay(tiny(tmp_path, "return x", [], [])) == []
+
+
+def test_a_label_beside_raw_outputs_catches_swapped_labels(tmp_path: Path) -> None:
+    folder = copied("digits_mlp", tmp_path)
+    labels = (folder / "labels.txt").read_text().splitlines()
+    (folder / "labels.txt").write_text("\n".join(reversed(labels)))
+    message = mismatch(folder)
+    assert "expected 'seven', got 'two'" in message
+    assert "the order of the labels" in message
+
+
+def test_labels_may_be_listed_in_the_recipe(tmp_path: Path) -> None:
+    labels = (MODELS / "digits_mlp" / "labels.txt").read_text().split()
+    assert len(replay(copied("digits_mlp", tmp_path, output={"labels": labels}))) == 3
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_as_expect_are_told_from_raw_outputs(activation: str, tmp_path: Path) -> None:
+    folder = copied("digits_mlp", tmp_path)
+    raw = torch.from_numpy(np.load(folder / "samples" / "seven.npy"))
+    np.save(folder / "samples" / "seven.npy", raw.softmax(0) if activation == "softmax" else raw.sigmoid())
+    assert "`expect` holds probabilities: save the raw output" in mismatch(folder)

@@ -98,7 +98,7 @@ def test_there_are_recipes_in_models() -> None:
     assert len(MODELS) >= 6
 
 
-NAME = "must be 1 to 100 letters, digits, '_', '.' or '-', in quotes if it looks like a number"
+NAME = "must be 1 to 100 letters, digits, '_', '.' or '-', no blanks, quoted if like a number"
 
 WRONG_VALUES: list[tuple[str, object, str]] = [
     # TorchServe's half
@@ -171,8 +171,8 @@ def test_a_wrong_value_is_refused_with_file_key_and_remedy(keys: str, value: obj
         ("batch_size", "unknown key 'batch_size'; did you mean 'batchSize'?"),
         ("maxWorker", "unknown key 'maxWorker'; did you mean 'maxWorkers'?"),
         ("colour", "unknown key 'colour'; remove it"),
-        ("name", "unknown key 'name'; it belongs elsewhere in the recipe"),
-        ("handler.batchSize", "unknown key 'handler.batchSize'; it belongs elsewhere in the recipe"),
+        ("name", "unknown key 'name'; it belongs under handler"),
+        ("handler.batchSize", "unknown key 'handler.batchSize'; it belongs at the top of the file"),
         ("handler.weight", "unknown key 'handler.weight'; did you mean 'weights'?"),
         ("handler.output.topk", "unknown key 'handler.output.topk'; did you mean 'top_k'?"),
         ("handler.input.0.normalise", "unknown key 'handler.input[0].normalise'; remove it"),

@@ -73,7 +73,7 @@ def test_equal_scores_keep_the_order_of_their_indices(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["cat\n", "cat\ndog\nbird\n", ""])
 def test_another_number_of_labels_than_outputs_is_an_error(text: str, tmp_path: Path) -> None:
-    with pytest.raises(BadRecipe, match=r"labels.txt has \d labels, the network has 2 outputs"):
+    with pytest.raises(BadRecipe, match=r"labels has \d labels, the network 2 outputs"):
         classify(labels(tmp_path, text), tmp_path, [0.0, 1.0])
 
 

@@ -88,11 +88,18 @@ def test_a_form_of_two_fields_is_refused_with_their_names() -> None:
     assert caught.value.code == "ambiguous_form"
 
 
-def test_no_body_is_refused_with_how_curl_loses_it() -> None:
+def test_no_body_is_refused() -> None:
     with pytest.raises(BadInput) as caught:
         wire.read(Row({}), PICTURES)
     assert caught.value.code == "empty_body"
-    assert "--data-binary" in caught.value.hint
+
+
+@pytest.mark.parametrize("fields", [{}, {"[1, 2": b""}, {"body": b"[1, 2]"}])
+def test_what_curl_sends_as_a_form_is_refused_with_the_option_to_use(fields: dict[str, object]) -> None:
+    with pytest.raises(BadInput) as caught:
+        wire.read(Row(fields, {"content-type": "application/x-www-form-urlencoded"}), PICTURES)
+    assert (caught.value.code, caught.value.status) == ("unsupported_type", 415)
+    assert "-T FILE" in caught.value.hint
 
 
 @pytest.mark.parametrize("wrap", ['{"input": %s}', "%s", ' \n{ "input" :%s}\t', '{"image": %s}'])
