@@ -142,7 +142,7 @@ def _compare_label(sample: Sample, expect: str, answered: Answered, company: str
         raise SampleMismatch(
             f"sample {sample.input} ({company}): expected {expect!r}, got {got.label!r} "
             f"(score {got.score:.4f})",
-            hint=f"{REMEDY}, and the order of the labels",
+            hint=f"{REMEDY} and the order of the labels",
         )
 
 

@@ -46,7 +46,7 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
     effective = config.effective(config.load(places.config), places.store, host)
     server, children = TorchServe(effective, places.logs), Children()
     with _stop_requested() as stop:
-        threading.Thread(target=_end_on, args=(stop, children, server, console), daemon=True).start()
+        threading.Thread(target=_end_on, args=(stop, children, server), daemon=True).start()
         try:
             places.store.mkdir(parents=True, exist_ok=True)
             server.start()
@@ -56,6 +56,7 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
                 raise CommandError("no model is READY", hint="see above")
             print_endpoints(ready, untrained, console)
             _serve(server, stop)
+            say(console, "stopping")
             return 1 if failed else 0
         except Refusal:
             if stop.is_set():  # what was under way failed because of it
@@ -133,10 +134,9 @@ def _serve(server: TorchServe, stop: threading.Event) -> None:
             )
 
 
-def _end_on(stop: threading.Event, children: Children, server: TorchServe, console: Console) -> None:
+def _end_on(stop: threading.Event, children: Children, server: TorchServe) -> None:
     """Packing and registering end as soon as a signal comes, not when they are done."""
     stop.wait()
-    say(console, "stopping")
     children.stop()
     server.stop()
 
