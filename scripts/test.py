@@ -27,8 +27,12 @@ def test(everything: bool, options: Sequence[str]) -> int:
         status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, check=False).returncode
         if status:
             return status
-    paths = ALL if everything else FAST
-    chosen = () if any((ROOT / option.partition("::")[0]).exists() for option in options) else paths
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *chosen, *options], cwd=ROOT, check=False
-    ).returncode
+    command = [sys.executable, "-m", "pytest", *arguments(everything, options)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def arguments(everything: bool, options: Sequence[str]) -> list[str]:
+    """pytest's: the fast tests or all of them, unless the options name files or folders themselves."""
+    named = any((ROOT / option.partition("::")[0]).exists() for option in options)
+    chosen = () if named else ALL if everything else FAST
+    return [*chosen, *options]
