@@ -1,27 +1,21 @@
 """A JSON body -> items: {"input": [...]}, a bare array, or {"image": {"b64": "..."}}.
 
-Numbers are decoded with the declared nesting depth and type, so that text, null and ragged lists are
-refused while decoding; JSON knows no NaN.
+Pictures are read here, numbers by json_numbers.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
-from functools import cache
-from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from msgspec import Raw, Struct
 
 from handlers import pictures
 from handlers.errors import BadInput
-from handlers.recipe import Model, TensorInput
-from handlers.wire import array, refusals
+from handlers.recipe import Model
+from handlers.wire import json_numbers, refusals
 from handlers.wire.types import EncodedImage, Item
 
 _OPENING = re.compile(rb"(?:\s*\[){0,9}")  # deeper than any declared shape goes
@@ -94,7 +88,7 @@ def _value(value: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
     tensor = recipe.tensor_input()
     if tensor is None:
         raise refusals.no_arrays()
-    return _numbers(value, depth, tensor)
+    return json_numbers.read(value, depth, tensor)
 
 
 def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...], bool]:
@@ -145,65 +139,3 @@ def _decoded(picture: Picture) -> Item:
             "the image is empty", code="empty_body", hint="encode the image file's bytes as base64"
         )
     return EncodedImage(content)
-
-
-def _numbers(value: bytes, depth: int, declared: TensorInput) -> tuple[tuple[Item, ...], bool]:
-    rank = len(declared.shape)
-    if depth not in (rank, rank + 1):
-        msgspec.json.decode(value)  # what isn't JSON at all is told as that
-        raise refusals.wrong_shape(declared, f"nested {depth} deep")
-    _check_extent(value, declared, many=depth > rank)
-    lists = _decoder(depth, declared.dtype).decode(value)
-    if depth > rank and len(lists) > refusals.MOST_ITEMS:
-        raise refusals.too_many()
-    try:
-        return array.split(_array(lists, declared), declared)
-    except BadInput:
-        if depth == rank:
-            raise
-        items = tuple(_item(one, declared) for one in lists)
-        if all(isinstance(item, BadInput) for item in items):
-            raise
-        return items, True
-
-
-def _check_extent(value: bytes, declared: TensorInput, *, many: bool) -> None:
-    """Far more brackets or commas than the largest request has are refused before any list is built."""
-    most = refusals.MOST_ITEMS if many else 1
-    sizes = [math.prod(declared.shape[:rank]) for rank in range(len(declared.shape))]
-    brackets, commas = most * sum(sizes) + 1, most * (math.prod(declared.shape) + sum(sizes))
-    if value.count(b"[") > brackets or value.count(b",") > commas:
-        raise refusals.too_many() if many else refusals.wrong_shape(declared, "larger")
-
-
-def _item(lists: Any, declared: TensorInput) -> Item:
-    """One of a list whose items can't be read together, so that each bad one is told by its index."""
-    try:
-        (item,), _ = array.split(_array(lists, declared), declared)
-    except BadInput as error:
-        return error
-    return item
-
-
-def _array(lists: Any, declared: TensorInput) -> npt.NDArray[np.generic]:
-    try:
-        return np.asarray(lists, dtype=np.int64 if declared.dtype == "int64" else np.float64)
-    except OverflowError:
-        raise BadInput(
-            "a number is too large", code="not_finite", hint=f"send {declared.dtype} numbers"
-        ) from None
-    except ValueError:
-        raise BadInput(
-            "the lists are ragged: their lengths differ",
-            code="wrong_shape",
-            hint=f"send shape {declared.shape}",
-        ) from None
-
-
-@cache
-def _decoder(depth: int, dtype: str) -> msgspec.json.Decoder[Any]:
-    """A decoder of lists nested `depth` deep, holding numbers only."""
-    kind: Any = int if dtype == "int64" else float
-    for _ in range(depth):
-        kind = list[kind]
-    return msgspec.json.Decoder(kind)

@@ -16,7 +16,7 @@ LEVELS = (
     {"wire", "checkpoint", "images"},
     {"network"},
     {"runtimes", "tasks"},
-    {"golden"},
+    {"golden", "blame"},
     {"handler"},
     {"serve"},
 )
