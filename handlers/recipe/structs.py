@@ -157,6 +157,7 @@ class Model(Part, frozen=True):
     allow_missing: list[str] = field(default_factory=list)
     allow_unexpected: list[str] = field(default_factory=list)
     output: Output = Output()
+    max_items: Annotated[int, Meta(ge=1, le=100_000)] = 64  # of one request: its neighbours wait for them
     samples: list[Sample] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     source: Source | UnsetType = UNSET

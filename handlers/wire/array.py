@@ -9,19 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from handlers.errors import BadInput
-from handlers.recipe import TensorInput
+from handlers.recipe import Model, TensorInput
 from handlers.wire import refusals
 from handlers.wire.types import Item, Numbers
 
 MAGIC = b"\x93NUMPY"
 
 
-def read(body: bytes, declared: TensorInput | None) -> tuple[tuple[Item, ...], bool]:
+def read(body: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
     """(items, whether it was a list) of an .npy file; raises BadInput.
 
     The array has the declared shape, or one more dimension in front. Nothing is unpickled, and what the
     header says is held against the body's length before any memory is taken for it.
     """
+    declared = recipe.tensor_input()
     if declared is None:
         raise refusals.no_arrays()
     stream = io.BytesIO(body)
@@ -58,16 +59,16 @@ def read(body: bytes, declared: TensorInput | None) -> tuple[tuple[Item, ...], b
         raise BadInput(f"the .npy array holds {dtype}", code="wrong_type", hint="send int64 numbers")
     _is_many(shape, declared)  # before numpy sees it: a shape of 70 dimensions is none that it can have
     values = np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-    return split(values, declared)
+    return split(values, declared, recipe.max_items)
 
 
-def split(values: npt.NDArray[np.generic], declared: TensorInput) -> tuple[tuple[Item, ...], bool]:
-    """(items, whether it was a list): one array of the declared shape, or a list of them."""
+def split(values: npt.NDArray[np.generic], declared: TensorInput, most: int) -> tuple[tuple[Item, ...], bool]:
+    """(items, whether it was a list): one array of the declared shape, or a list of at most `most`."""
     many = _is_many(values.shape, declared)
     if many and not len(values):
         raise BadInput("the list of items is empty", code="empty_body", hint="send at least one")
-    if many and len(values) > refusals.MOST_ITEMS:
-        raise refusals.too_many()
+    if many and len(values) > most:
+        raise refusals.too_many(most)
     with np.errstate(over="ignore", invalid="ignore"):  # overflow becomes inf, which its item is refused for
         cast = np.ascontiguousarray(values, dtype=np.int64 if declared.dtype == "int64" else np.float32)
     return tuple(Numbers(item) for item in (cast if many else cast[None])), many

@@ -88,7 +88,7 @@ def _value(value: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
     tensor = recipe.tensor_input()
     if tensor is None:
         raise refusals.no_arrays()
-    return json_numbers.read(value, depth, tensor)
+    return json_numbers.read(value, depth, tensor, recipe.max_items)
 
 
 def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...], bool]:
@@ -97,8 +97,8 @@ def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...
     if not many:
         return (_decoded(_picture.decode(value)),), False
     parts = _pictures.decode(value)
-    if len(parts) > refusals.MOST_ITEMS:
-        raise refusals.too_many()
+    if len(parts) > recipe.max_items:
+        raise refusals.too_many(recipe.max_items)
     items = tuple(_image(bytes(part), recipe) for part in parts)
     _check_pixels(items, recipe)
     return items, True

@@ -20,8 +20,8 @@ from handlers.wire import array, refusals
 from handlers.wire.types import Item
 
 
-def read(value: bytes, depth: int, declared: TensorInput) -> tuple[tuple[Item, ...], bool]:
-    """(items, whether it was a list) of lists that open `depth` brackets.
+def read(value: bytes, depth: int, declared: TensorInput, most: int) -> tuple[tuple[Item, ...], bool]:
+    """(items, whether it was a list) of lists that open `depth` brackets, at most `most` items.
 
     Raises BadInput, or msgspec's errors for what is no JSON or holds no numbers.
     """
@@ -29,12 +29,12 @@ def read(value: bytes, depth: int, declared: TensorInput) -> tuple[tuple[Item, .
     if depth not in (rank, rank + 1):
         msgspec.json.decode(value)  # what isn't JSON at all is told as that
         raise refusals.wrong_shape(declared, f"nested {depth} deep")
-    _check_extent(value, declared, many=depth > rank)
+    _check_extent(value, declared, most if depth > rank else None)
     lists = _decoder(depth, declared.dtype).decode(value)
-    if depth > rank and len(lists) > refusals.MOST_ITEMS:
-        raise refusals.too_many()
+    if depth > rank and len(lists) > most:
+        raise refusals.too_many(most)
     try:
-        return array.split(_array(lists, declared), declared)
+        return array.split(_array(lists, declared), declared, most)
     except BadInput:
         if depth == rank:
             raise
@@ -44,19 +44,19 @@ def read(value: bytes, depth: int, declared: TensorInput) -> tuple[tuple[Item, .
         return items, True
 
 
-def _check_extent(value: bytes, declared: TensorInput, *, many: bool) -> None:
+def _check_extent(value: bytes, declared: TensorInput, most: int | None) -> None:
     """Far more brackets or commas than the largest request has are refused before any list is built."""
-    most = refusals.MOST_ITEMS if many else 1
     sizes = [math.prod(declared.shape[:rank]) for rank in range(len(declared.shape))]
-    brackets, commas = most * sum(sizes) + 1, most * (math.prod(declared.shape) + sum(sizes))
+    items = 1 if most is None else most
+    brackets, commas = items * sum(sizes) + 1, items * (math.prod(declared.shape) + sum(sizes))
     if value.count(b"[") > brackets or value.count(b",") > commas:
-        raise refusals.too_many() if many else refusals.wrong_shape(declared, "larger")
+        raise refusals.wrong_shape(declared, "larger") if most is None else refusals.too_many(most)
 
 
 def _item(lists: Any, declared: TensorInput) -> Item:
     """One of a list whose items can't be read together, so that each bad one is told by its index."""
     try:
-        (item,), _ = array.split(_array(lists, declared), declared)
+        (item,), _ = array.split(_array(lists, declared), declared, 1)
     except BadInput as error:
         return error
     return item

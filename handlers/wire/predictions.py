@@ -41,7 +41,7 @@ def read(row: Row, recipe: Model) -> Request:
             raise refusals.no_images(json_body.form(recipe))
         return Request((EncodedImage(body),), request_id=row.request_id)
     if body.startswith(array.MAGIC):
-        items, many = array.read(body, recipe.tensor_input())
+        items, many = array.read(body, recipe)
         return Request(items, many, row.request_id)
     for pattern, noun, hint in _UNSUPPORTED:
         if re.match(pattern, body, re.DOTALL):

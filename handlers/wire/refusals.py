@@ -5,15 +5,12 @@ from __future__ import annotations
 from handlers.errors import BadInput
 from handlers.recipe import TensorInput
 
-MOST_ITEMS = 1024
-"""Items in one request; more would hold the worker too long for its neighbours."""
 
-
-def too_many() -> BadInput:
+def too_many(most: int) -> BadInput:
     return BadInput(
-        f"the request has more than {MOST_ITEMS} items",
+        f"the request has more than {most} items",
         code="too_many_items",
-        hint=f"send at most {MOST_ITEMS} at a time",
+        hint=f"send at most {most} at a time",
         status=413,
     )
 

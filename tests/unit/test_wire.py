@@ -28,7 +28,7 @@ ENCODED = base64.b64encode(PNG).decode()
 
 
 def model(*inputs: ImageInput | TensorInput) -> Model:
-    return Model("m", "1", "tensor", "weights.pth", list(inputs))
+    return Model("m", "1", "tensor", "weights.pth", list(inputs), max_items=1024)
 
 
 def vectors(*shape: int, dtype: str = "float32") -> Model:
@@ -223,7 +223,7 @@ def test_arrays_are_refused_by_a_model_of_images_and_images_by_one_of_arrays() -
     [b"[" + b"[1, 2]," * 1024 + b"[1, 2]]", saved(np.zeros((1025, 2))), b'["' + b'", "' * 1024 + b'"]'],
     ids=["vectors", "npy", "images"],
 )
-def test_more_than_1024_items_are_refused(body: bytes) -> None:
+def test_more_items_than_the_recipe_takes_are_refused(body: bytes) -> None:
     declared = model(ImageInput(), TensorInput([2]))
     error = refused(body, declared)
     assert (error.code, error.status) == ("too_many_items", 413)
