@@ -38,7 +38,7 @@ _ORIENTING_CHUNK = re.compile(rb"eXIf|Raw profile type exif|XML:com\.adobe\.xmp"
 """Where a PNG keeps an orientation; PIL may see it only after the pixels."""
 
 
-def prepare(content: bytes | bytearray | memoryview, recipe: ImageInput) -> torch.Tensor:
+def prepare(content: bytes, recipe: ImageInput) -> torch.Tensor:
     """float32 [channels, height, width] ([channels * height * width] with `flatten`), normalised.
 
     Raises BadInput for what is no picture, is cut short, or has too many pixels.
@@ -49,7 +49,7 @@ def prepare(content: bytes | bytearray | memoryview, recipe: ImageInput) -> torc
     return pixels.flatten() if recipe.flatten else pixels
 
 
-def _pixels(content: bytes | bytearray | memoryview, recipe: ImageInput) -> torch.Tensor:
+def _pixels(content: bytes, recipe: ImageInput) -> torch.Tensor:
     """uint8 [channels, height, width], resized and cropped."""
     image = pictures.opened(content, recipe)
     try:
@@ -100,9 +100,7 @@ def _turned_upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _as_tensor(
-    content: bytes | bytearray | memoryview, image: Image.Image, recipe: ImageInput
-) -> torch.Tensor:
+def _as_tensor(content: bytes, image: Image.Image, recipe: ImageInput) -> torch.Tensor:
     """The same as uint8 [channels, height, width], by torchvision where its pixels equal PIL's."""
     if not _decodes_alike(content, image, recipe):
         return _to_tensor(_as_image(image, recipe))
@@ -111,7 +109,7 @@ def _as_tensor(
     return pixels
 
 
-def _decodes_alike(content: bytes | bytearray | memoryview, image: Image.Image, recipe: ImageInput) -> bool:
+def _decodes_alike(content: bytes, image: Image.Image, recipe: ImageInput) -> bool:
     """Whether torchvision gives PIL's pixels: what tests/unit/test_images.py found in its corpus."""
     if image.mode not in ("L", "RGB") or (image.mode == "RGB" and recipe.mode == "L"):
         return False  # CMYK and alpha are converted otherwise, and grey is another weighting

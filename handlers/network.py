@@ -100,8 +100,8 @@ def _torchvision_builder(name: str, architecture: Architecture) -> Build:
             hint="remove it: weights come from handler.weights alone",
         )
     # detection and segmentation builders would otherwise download a backbone
-    options = {"weights_backbone": None} if name in models.list_models(models.detection) else {}
-    options |= {"weights_backbone": None} if name in models.list_models(models.segmentation) else {}
+    with_backbone = {*models.list_models(models.detection), *models.list_models(models.segmentation)}
+    options = {"weights_backbone": None} if name in with_backbone else {}
     built: Build = lambda: models.get_model(name, weights=None, **options, **architecture.args)  # noqa: E731
     return built
 

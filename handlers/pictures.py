@@ -20,7 +20,7 @@ START_OF_SCAN = b"\xff\xda"
 """JPEG's marker, which can't stand in coded pixels."""
 
 
-def opened(content: bytes | bytearray | memoryview, recipe: ImageInput) -> Image.Image:
+def opened(content: bytes, recipe: ImageInput) -> Image.Image:
     """The picture, not decoded yet, within the recipe's limits; raises BadInput."""
     try:
         with warnings.catch_warnings():
@@ -30,7 +30,7 @@ def opened(content: bytes | bytearray | memoryview, recipe: ImageInput) -> Image
         raise too_large("far too many", recipe) from None
     except Exception as error:  # headers of hostile bytes raise anything, from struct.error on
         raise undecodable(error) from None
-    if image.format in ("JPEG", "MPO") and bytes(content).count(START_OF_SCAN) > MOST_SCANS:
+    if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MOST_SCANS:
         raise BadInput(
             f"the JPEG has more than {MOST_SCANS} scans", code="bad_image", hint="save the picture again"
         )
@@ -38,7 +38,7 @@ def opened(content: bytes | bytearray | memoryview, recipe: ImageInput) -> Image
     return image
 
 
-def pixels(content: bytes | bytearray | memoryview, recipe: ImageInput) -> int:
+def pixels(content: bytes, recipe: ImageInput) -> int:
     """Width times height; 0 for what can't be opened, which is told when its turn comes."""
     try:
         width, height = opened(content, recipe).size

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from handlers.errors import Refusal, listed
 from scripts import catalog, mar
-from scripts.catalog import Entry, NeedsTraining, require_files
+from scripts.catalog import Entry, require_files
 from scripts.children import Children
 from scripts.endpoints import say
 from scripts.errors import CommandError
@@ -31,8 +31,6 @@ def archive(entry: Entry, places: Places, children: Children) -> Outcome:
     Changed content under a version that exists is refused. An archive that was packed with other
     handlers or libraries stays as it is: it brings its own handlers, and its samples are replayed.
     """
-    if entry.needs_training:
-        raise NeedsTraining(entry)
     notes = [f"fetched {shown(entry.weights)}"] if fetch(entry, children) else []
     require_files(entry)
     path = mar.path_of(entry, places)
@@ -86,4 +84,4 @@ def archive_all(places: Places, wanted: Sequence[str], console: Console) -> int:
             say(console, f"✓ {entry.name}: {'; '.join(notes)}")
     for name, reason in refused.items():
         say(console, f"✗ {name}: {reason}", "red")
-    return 1 if any(wanted or not isinstance(reason, NeedsTraining) for reason in refused.values()) else 0
+    return 1 if len(refused) > len(catalog.untrained(refused, wanted)) else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import UNSET, Struct
@@ -74,17 +74,12 @@ def find(places: Places, name: str) -> Entry:
 
 
 def chosen(places: Places, wanted: Sequence[str]) -> tuple[list[Entry], dict[str, Refusal]]:
-    """(what can be served, what can't and why) of the named models, or of all.
-
-    A model that only needs training is an error where it was asked for by name.
-    """
+    """(what can be served, what can't and why) of the named models, or of all."""
     entries: list[Entry] = []
     refused: dict[str, Refusal] = {}
     for name in dict.fromkeys(wanted or names(places)):
         try:
             entry = find(places, name)
-            if entry.needs_training:
-                raise NeedsTraining(entry)
             require_files(entry)
             entries.append(entry)
         except Refusal as error:
@@ -92,8 +87,15 @@ def chosen(places: Places, wanted: Sequence[str]) -> tuple[list[Entry], dict[str
     return entries, refused
 
 
+def untrained(refused: Mapping[str, Refusal], wanted: Sequence[str]) -> list[str]:
+    """Those refused that only need training, which is no failure unless they were asked for by name."""
+    return [name for name, why in refused.items() if isinstance(why, NeedsTraining) and name not in wanted]
+
+
 def require_files(entry: Entry) -> None:
-    """Raises BadRecipe for a file that the recipe names and the folder lacks."""
+    """Raises NeedsTraining, or BadRecipe for a file that the recipe names and the folder lacks."""
+    if entry.needs_training:
+        raise NeedsTraining(entry)
     for key, name in recipe.missing_files(entry.recipe, entry.folder):
         if not (key == "handler.weights" and entry.fetchable):
             raise recipe.not_found(entry.folder, key, name)

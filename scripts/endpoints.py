@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from msgspec import UNSET, Struct
 from rich.console import Console
 
-from handlers.recipe import Recipe
+from scripts.catalog import Entry
 from scripts.places import shown
 
 
 class Endpoint(Struct, frozen=True):
     """A model that answers."""
 
-    name: str
-    version: str
+    entry: Entry
     url: str
-    recipe: Recipe
-    folder: Path
 
     @property
     def samples(self) -> str:
         """How many samples were replayed, and whose answers they were held against."""
-        samples = self.recipe.handler.samples
+        samples = self.entry.recipe.handler.samples
         recorded = sum(sample.expect is UNSET for sample in samples)
         if not samples:
             return "none"
@@ -36,7 +32,8 @@ def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console
     """The endpoints with their samples, what needs training, and a curl line for each."""
     rows = [("endpoint", "version", "workers", "samples", "answers")]
     for one in ready:
-        rows.append((one.name, one.version, str(one.recipe.workers), one.samples, one.recipe.handler.task))
+        entry, recipe = one.entry, one.entry.recipe
+        rows.append((entry.name, entry.version, str(recipe.workers), one.samples, recipe.handler.task))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     say(console, "")
     for row in rows:
@@ -56,6 +53,6 @@ def say(console: Console, text: str, style: str | None = None) -> None:
 
 def request_line(one: Endpoint) -> str:
     """A curl command that sends the model's first sample."""
-    samples = one.recipe.handler.samples
-    sent = shown(one.folder / samples[0].input) if samples else "FILE"
+    samples = one.entry.recipe.handler.samples
+    sent = shown(one.entry.folder / samples[0].input) if samples else "FILE"
     return f"curl -T {shlex.quote(sent)} {one.url}"

@@ -17,7 +17,7 @@ from handlers.errors import Refusal
 from handlers.recipe import Recipe
 from scripts import catalog, config
 from scripts.archive import archive
-from scripts.catalog import Entry, NeedsTraining
+from scripts.catalog import Entry
 from scripts.children import Children
 from scripts.endpoints import Endpoint, print_endpoints, say
 from scripts.errors import CommandError
@@ -35,9 +35,7 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
     It is INTERRUPTED when the signal comes before anything serves.
     """
     entries, refused = catalog.chosen(places, wanted)
-    untrained = (
-        [] if wanted else [name for name, error in refused.items() if isinstance(error, NeedsTraining)]
-    )
+    untrained = catalog.untrained(refused, wanted)
     for name in refused:
         if name not in untrained:
             say(console, f"✗ {name}: {refused[name]}", "red")
@@ -98,7 +96,7 @@ def _bring_up(
                 continue
             ready.append(one)
             say(console, f"✓ {entry.name}: {'; '.join([*notes, 'READY'])}")
-    return sorted(ready, key=lambda one: one.name)
+    return sorted(ready, key=lambda one: one.entry.name)
 
 
 def _bring_one_up(
@@ -109,7 +107,7 @@ def _bring_one_up(
         raise CommandError("stopped")
     register(server, packed.path, entry.recipe)
     url = server.inference.endpoint(entry.name)
-    return Endpoint(entry.name, entry.version, url, entry.recipe, entry.folder), packed.notes
+    return Endpoint(entry, url), packed.notes
 
 
 def register(server: TorchServe, path: Path, recipe: Recipe) -> None:

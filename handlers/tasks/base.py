@@ -54,6 +54,17 @@ def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:
             code="not_finite",
             hint="send finite numbers; fill gaps as training did",
         )
+    _check_range(item, recipe)
+    values = torch.tensor(item.values)
+    if recipe.mean is not UNSET and recipe.std is not UNSET:
+        values = values.sub_(torch.tensor(recipe.mean)).div_(torch.tensor(recipe.std))
+    return values
+
+
+def _check_range(item: Numbers, recipe: TensorInput) -> None:
+    """Raises BadInput for a value beyond the recipe's bounds; costs nothing where it has none."""
+    if recipe.minimum is UNSET and recipe.maximum is UNSET:
+        return
     low = -np.inf if recipe.minimum is UNSET else recipe.minimum
     high = np.inf if recipe.maximum is UNSET else recipe.maximum
     if not ((item.values >= low) & (item.values <= high)).all():
@@ -62,7 +73,3 @@ def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:
             code="out_of_range",
             hint="send values in the range that the model was trained on",
         )
-    values = torch.tensor(item.values)
-    if recipe.mean is not UNSET and recipe.std is not UNSET:
-        values = values.sub_(torch.tensor(recipe.mean)).div_(torch.tensor(recipe.std))
-    return values

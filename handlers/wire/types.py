@@ -24,7 +24,7 @@ class Row(Struct, frozen=True):
 class EncodedImage(Struct, frozen=True):
     """The bytes of one picture in its file format."""
 
-    content: bytes | bytearray | memoryview
+    content: bytes
 
 
 class Numbers(Struct, frozen=True):

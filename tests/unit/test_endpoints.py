@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 
 from handlers import recipe
+from scripts.catalog import Entry
 from scripts.endpoints import Endpoint, print_endpoints, request_line
 from scripts.places import ROOT
 
 
 def endpoint(folder: Path) -> Endpoint:
-    return Endpoint("diabetes", "1.0", "http://127.0.0.1:1/predictions/diabetes", recipe.load(folder), folder)
+    return Endpoint(Entry("diabetes", folder, recipe.load(folder)), "http://127.0.0.1:1/predictions/diabetes")
 
 
 def test_the_request_line_is_quoted_and_seen_from_where_the_user_is(
