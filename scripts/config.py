@@ -1,4 +1,4 @@
-"""config.properties -> the effective configuration of one TorchServe."""
+"""config.properties -> the gateway's settings, and the effective configuration of one TorchServe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from scripts.errors import CommandError
 from scripts.places import shown
+
+GATEWAY = "gateway_"
+"""Begins the keys that aren't TorchServe's."""
 
 HTTP = ("inference", "management", "metrics")
 GRPC = ("inference", "management")
@@ -42,8 +45,32 @@ class Config(Struct, frozen=True):
     def management(self) -> Address:
         return self._http("management")
 
+    @property
+    def grpc_inference(self) -> Address:
+        return self._grpc("inference")
+
+    @property
+    def metrics(self) -> Address:
+        return self._http("metrics")
+
+    @property
+    def gateway(self) -> Address:
+        return self._http("gateway")
+
+    @property
+    def gateway_metrics(self) -> Address:
+        return self._http("gateway_metrics")
+
+    @property
+    def gateway_limit(self) -> int:
+        """Bytes of a body."""
+        return self._number("gateway_max_request_size", "must be a whole number of bytes")
+
+    def gateway_addresses(self) -> list[Address]:
+        return [self.gateway, self.gateway_metrics]
+
     def addresses(self) -> list[Address]:
-        """Every listener."""
+        """Every listener of TorchServe."""
         return [self._http(name) for name in HTTP] + [self._grpc(name) for name in GRPC]
 
     def _http(self, name: str) -> Address:
@@ -59,9 +86,13 @@ class Config(Struct, frozen=True):
 
     def _grpc(self, name: str) -> Address:
         key = f"grpc_{name}_port"
+        port = self._number(key, "must be a port number")
+        return Address(key, self._value(f"grpc_{name}_address"), port)
+
+    def _number(self, key: str, remedy: str) -> int:
         if not self._value(key).isdecimal():
-            raise self._wrong(key, "must be a port number")
-        return Address(key, self._value(f"grpc_{name}_address"), int(self._value(key)))
+            raise self._wrong(key, remedy)
+        return int(self._value(key))
 
     def _value(self, key: str) -> str:
         if key not in self.properties:
@@ -92,13 +123,21 @@ def load(path: Path) -> Config:
     return Config(properties, path)
 
 
-def effective(config: Config, store: Path, host: str | None) -> Config:
-    """What TorchServe is started with: the store's place, and `host` for what callers reach."""
-    properties = {**config.properties, "model_store": str(store.resolve())}
-    if host is not None:
+def opened(config: Config, host: str, *, gateway: bool) -> Config:
+    """With `host` as the address that callers reach: the gateway's, else TorchServe's inference API."""
+    properties = dict(config.properties)
+    if gateway:
+        properties["gateway_address"] = f"http://{host}:{config.gateway.port}"
+    else:
         properties["inference_address"] = f"http://{host}:{config.inference.port}"
         properties["grpc_inference_address"] = host
     return Config(properties, config.path)
+
+
+def effective(config: Config, store: Path) -> Config:
+    """What TorchServe is started with: its own lines, and the store's place."""
+    properties = {key: value for key, value in config.properties.items() if not key.startswith(GATEWAY)}
+    return Config({**properties, "model_store": str(store.resolve())}, config.path)
 
 
 def write(config: Config, path: Path) -> None:

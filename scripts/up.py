@@ -41,7 +41,10 @@ def up(places: Places, wanted: Sequence[str], host: str | None, console: Console
             say(console, f"✗ {name}: {refused[name]}", "red")
     if not entries:
         raise CommandError("no model can be served", hint="see above, and README.md for how to add one")
-    effective = config.effective(config.load(places.config), places.store, host)
+    chosen = config.load(places.config)
+    if host is not None:
+        chosen = config.opened(chosen, host, gateway=False)
+    effective = config.effective(chosen, places.store)
     server, children = TorchServe(effective, places.logs), Children()
     with _stop_requested() as stop:
         threading.Thread(target=_end_on, args=(stop, children, server), daemon=True).start()

@@ -14,9 +14,15 @@ SHIPPED = ROOT / "config.properties"
 
 
 def test_the_shipped_file_listens_on_loopback_alone() -> None:
-    addresses = config.load(SHIPPED).addresses()
+    shipped = config.load(SHIPPED)
+    addresses = shipped.gateway_addresses() + shipped.addresses()
     assert {address.host for address in addresses} == {"127.0.0.1"}
-    assert [address.port for address in addresses] == [8080, 8081, 8082, 7070, 7071]
+    assert [address.port for address in addresses] == [8000, 8001, 8080, 8081, 8082, 7070, 7071]
+
+
+def test_torchserves_own_limit_is_above_the_gateways(tmp_path: Path) -> None:
+    shipped = config.load(SHIPPED)
+    assert shipped.gateway_limit < int(shipped.properties["max_request_size"])
 
 
 def test_every_group_of_lines_in_the_shipped_file_has_its_reason() -> None:
@@ -24,17 +30,29 @@ def test_every_group_of_lines_in_the_shipped_file_has_its_reason() -> None:
         assert group.startswith("#"), group
 
 
-def test_a_host_changes_what_callers_reach_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("gateway", "keys"),
+    [(True, {"gateway_address"}), (False, {"inference_address", "grpc_inference_address"})],
+)
+def test_a_host_changes_what_callers_reach_and_nothing_else(gateway: bool, keys: set[str]) -> None:
     before = config.load(SHIPPED)
-    after = config.effective(before, tmp_path, "0.0.0.0")
+    after = config.opened(before, "0.0.0.0", gateway=gateway)
     changed = {key for key, value in after.properties.items() if before.properties.get(key) != value}
-    assert changed == {"model_store", "inference_address", "grpc_inference_address"}
-    assert after.inference.url == "http://127.0.0.1:8080"
-    assert after.properties["inference_address"] == "http://0.0.0.0:8080"
+    assert changed == keys
+    reached = after.gateway if gateway else after.inference
+    assert (reached.host, reached.url) == ("0.0.0.0", f"http://127.0.0.1:{8000 if gateway else 8080}")
+
+
+def test_torchserve_gets_its_own_lines_and_the_stores_place(tmp_path: Path) -> None:
+    before = config.load(SHIPPED).properties
+    after = config.effective(config.load(SHIPPED), tmp_path).properties
+    assert after == {k: v for k, v in before.items() if not k.startswith("gateway_")} | {
+        "model_store": str(tmp_path)
+    }
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
-    wanted = config.effective(config.load(SHIPPED), tmp_path, None)
+    wanted = config.effective(config.load(SHIPPED), tmp_path)
     config.write(wanted, tmp_path / "effective")
     assert config.load(tmp_path / "effective").properties == wanted.properties
 
