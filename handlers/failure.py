@@ -24,6 +24,11 @@ def leave(name: str, version: str, error: Exception) -> None:
         _path(Path(folder), name, version).write_text(text, encoding="utf-8")
 
 
+def clear(folder: Path, name: str, version: str) -> None:
+    """Forget it: what is found afterwards was left since."""
+    _path(folder, name, version).unlink(missing_ok=True)
+
+
 def find(folder: Path, name: str, version: str) -> str | None:
     """What `leave` wrote last; None when no worker of this version has failed."""
     try:

@@ -7,12 +7,14 @@ A bad item stops on its way and becomes its own error; its neighbours go on as i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from handlers import recipe, runtimes, tasks, wire
+from handlers.batch import Batch, Stopwatch, codes
 from handlers.blame import Stage, answered, blamed, failed, guarded, tensor
 from handlers.errors import ForwardFailed, Refusal
 from handlers.recipe import Recipe
@@ -45,22 +47,39 @@ class Handler:
             runtime = runtimes.open_runtime(found.handler, folder, device)
         return cls(found, task, runtime, device)
 
+    @property
+    def runtime_name(self) -> str:
+        """What executes the network; `auto` is eager as long as nothing else was proven equal."""
+        asked = self.recipe.handler.runtime
+        return "eager" if asked == "auto" else asked
+
     def predict(self, rows: Sequence[Row]) -> list[Response]:
         """One response for each row, in order. Never raises for what a row holds."""
+        return self.batch(rows).responses
+
+    def batch(self, rows: Sequence[Row]) -> Batch:
+        """The same, with how long each phase took and what became of each item."""
+        watch = Stopwatch()
         requests = [self._read(row) for row in rows]
-        readable = [request for request in requests if isinstance(request, Request)]
-        outcomes = iter(self.evaluate(readable))
-        return [
-            _written(row, request, next(outcomes))
-            if isinstance(request, Request)
-            else wire.refuse(row, request)
-            for row, request in zip(rows, requests, strict=True)
+        watch.lap("reading")
+        evaluated = iter(self._evaluate([one for one in requests if isinstance(one, Request)], watch))
+        outcomes: list[list[Outcome]] = [
+            next(evaluated) if isinstance(request, Request) else [request] for request in requests
         ]
+        responses = [_written(*each) for each in zip(rows, requests, outcomes, strict=True)]
+        watch.lap("finishing")
+        told = (codes(*each) for each in zip(responses, outcomes, strict=True))
+        return Batch(responses, watch.seconds, Counter(code for each in told for code in each))
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Outcome]]:
         """The outcome of each item of each request: its answer with the raw output, or a refusal."""
-        items = [item for request in requests for item in request.items]
-        outputs = self._run([self._prepare(item) for item in items])
+        return self._evaluate(requests, Stopwatch())
+
+    def _evaluate(self, requests: Sequence[Request], watch: Stopwatch) -> list[list[Outcome]]:
+        inputs = [self._prepare(item) for request in requests for item in request.items]
+        watch.lap("preparing")
+        outputs = self._run(inputs)
+        watch.lap("network")
         outcomes = iter([self._finish(output) for output in outputs])
         return [[next(outcomes) for _ in request.items] for request in requests]
 
@@ -119,8 +138,10 @@ def _chunks(stages: Sequence[Stage], size: int) -> Iterator[list[int]]:
             yield indices[start : start + size]
 
 
-def _written(row: Row, request: Request, outcomes: Sequence[Outcome]) -> Response:
+def _written(row: Row, request: Request | Refusal, outcomes: Sequence[Outcome]) -> Response:
     """The response; what an owner's task answers and can't be written fails for this row alone."""
+    if isinstance(request, Refusal):
+        return wire.refuse(row, request)
     try:
         return wire.write(request, outcomes)
     except Exception as error:

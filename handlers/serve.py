@@ -1,4 +1,4 @@
-"""The TorchServe adapter: its rows and context in, statuses and content types out.
+"""The TorchServe adapter: its rows and context in, statuses, content types and metrics out.
 
 TorchServe imports the archive's entry.py, which derives its one class from Service; `initialize` is
 called once in a worker, `handle` for every batch.
@@ -19,9 +19,16 @@ import torch
 from handlers import failure, golden, seal
 from handlers.cores import threads
 from handlers.handler import Handler
+from handlers.metering import Meter
 from handlers.wire import Response, Row
 
 logger = logging.getLogger(__name__)
+
+REQUEST_ID = "x-request-id"
+"""The caller's header; over gRPC, where headers never get here, the gateway makes it a field of the row."""
+
+MODEL_VERSION = "x-model-version"
+"""On every answer of ours, by which the gateway tells them from TorchServe's own."""
 
 _SANE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -35,27 +42,32 @@ class Service:
 
     def __init__(self) -> None:
         self._handler: Handler | None = None
+        self._meter: Meter | None = None
 
     def initialize(self, context: Any) -> None:
         """Open the archive, replay its samples; raises StartFailed, and the worker isn't READY."""
         try:
-            self._handler = _opened(context)
+            self._handler = handler = _opened(context)
         except Exception as error:
             model = context.manifest["model"]
             failure.leave(model["modelName"], model["modelVersion"], error)
             raise StartFailed(f"{type(error).__name__}: {error}") from error
+        self._meter = Meter(handler.recipe.handler.name, handler.recipe.handler.version)
+        self._meter.opened(handler.runtime_name, str(handler.device))
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
-        """One body for each row, its status and content type set on the context."""
-        if self._handler is None:
+        """One body for each row, its status and headers set on the context."""
+        if self._handler is None or self._meter is None:
             raise StartFailed("handle was called before initialize")
         rows = [_row(fields, context, index) for index, fields in enumerate(data)]
-        responses = self._handler.predict(rows)
-        for index, (row, response) in enumerate(zip(rows, responses, strict=True)):
+        batch = self._handler.batch(rows)
+        for index, (row, response) in enumerate(zip(rows, batch.responses, strict=True)):
             context.set_response_status(response.status, PHRASES.get(response.status, ""), idx=index)
             context.set_response_content_type(index, response.content_type)
+            context.set_response_header(index, MODEL_VERSION, self._handler.recipe.handler.version)
             _log_errors(row, response)
-        return [response.body for response in responses]
+        self._meter.batch(batch)
+        return [response.body for response in batch.responses]
 
 
 def _opened(context: Any) -> Handler:
@@ -84,17 +96,21 @@ def _row(fields: Mapping[str, object], context: Any, index: int) -> Row:
     for name, value in context.get_all_request_header(index).items():
         if isinstance(value, str):
             headers[name.lower()] = value
-    for name in fields:  # a form's own part knows its type better than the whole request
+    inputs = {name: value for name, value in fields.items() if name != REQUEST_ID}
+    for name in inputs:  # a form's own part knows its type better than the whole request
         part = context.get_request_header(index, name)
         if isinstance(part, dict) and isinstance(part.get("content-type"), str):
             headers["content-type"] = part["content-type"]
-    return Row(fields, headers, _request_id(headers, context, index))
+    return Row(inputs, headers, _request_id(headers, fields, context, index))
 
 
-def _request_id(headers: Mapping[str, str], context: Any, index: int) -> str:
-    """The caller's, if it is sane enough for a log line, else TorchServe's."""
-    given = headers.get("x-request-id", "")
-    return given if _SANE_ID.fullmatch(given) else str(context.get_request_id(index))
+def _request_id(headers: Mapping[str, str], fields: Mapping[str, object], context: Any, index: int) -> str:
+    """The caller's, from the header or the field, if it is sane enough for a log line, else TorchServe's."""
+    for given in (headers.get(REQUEST_ID), fields.get(REQUEST_ID)):
+        text = given.decode("latin-1") if isinstance(given, (bytes, bytearray)) else given
+        if isinstance(text, str) and _SANE_ID.fullmatch(text):
+            return text
+    return str(context.get_request_id(index))
 
 
 def _log_errors(row: Row, response: Response) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from scripts.errors import CommandError
-from scripts.places import shown
+from scripts.places import ROOT, shown
 
 GATEWAY = "gateway_"
 """Begins the keys that aren't TorchServe's."""
@@ -81,7 +81,7 @@ class Config(Struct, frozen=True):
         except ValueError:
             host, port = None, None
         if host is None or port is None:
-            raise self._wrong(key, "must be like http://127.0.0.1:8080")
+            raise self._wrong(key, "must be like http://127.0.0.1:8000")
         return Address(key, host, port)
 
     def _grpc(self, name: str) -> Address:
@@ -135,9 +135,10 @@ def opened(config: Config, host: str, *, gateway: bool) -> Config:
 
 
 def effective(config: Config, store: Path) -> Config:
-    """What TorchServe is started with: its own lines, and the store's place."""
-    properties = {key: value for key, value in config.properties.items() if not key.startswith(GATEWAY)}
-    return Config({**properties, "model_store": str(store.resolve())}, config.path)
+    """What TorchServe is started with: its own lines, the store's place, and which metrics it shows."""
+    own = {key: value for key, value in config.properties.items() if not key.startswith(GATEWAY)}
+    metrics = ROOT / "monitoring" / "torchserve-metrics.yaml"
+    return Config({"metrics_config": str(metrics), **own, "model_store": str(store.resolve())}, config.path)
 
 
 def write(config: Config, path: Path) -> None:

@@ -43,12 +43,23 @@ def test_a_host_changes_what_callers_reach_and_nothing_else(gateway: bool, keys:
     assert (reached.host, reached.url) == ("0.0.0.0", f"http://127.0.0.1:{8000 if gateway else 8080}")
 
 
-def test_torchserve_gets_its_own_lines_and_the_stores_place(tmp_path: Path) -> None:
+def test_torchserve_gets_its_own_lines_the_stores_place_and_our_metrics(tmp_path: Path) -> None:
     before = config.load(SHIPPED).properties
     after = config.effective(config.load(SHIPPED), tmp_path).properties
     assert after == {k: v for k, v in before.items() if not k.startswith("gateway_")} | {
-        "model_store": str(tmp_path)
+        "model_store": str(tmp_path),
+        "metrics_config": str(ROOT / "monitoring" / "torchserve-metrics.yaml"),
     }
+    assert Path(after["metrics_config"]).is_file()
+
+
+def test_a_metrics_file_of_ones_own_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "config.properties"
+    path.write_text(
+        SHIPPED.read_text(encoding="utf-8") + "metrics_config=/etc/metrics.yaml\n", encoding="utf-8"
+    )
+    after = config.effective(config.load(path), tmp_path)
+    assert after.properties["metrics_config"] == "/etc/metrics.yaml"
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:

@@ -432,6 +432,58 @@ def test_whatever_is_sent_is_answered_with_200_or_4xx(bodies: list[object], cont
             assert told["request_id"] == "id-1"
 
 
+@pytest.mark.parametrize(
+    ("bodies", "items"),
+    [
+        ([b"[1, 2]", b"[[3, 3], [4, 4]]"], {"ok": 3}),
+        ([b"[1, 2]", b"x", b""], {"ok": 1, "bad_json": 1, "empty_body": 1}),
+        ([b"[[1, 1], [1e39, 1], [13, 1]]"], {"bad_items": 1, "not_finite": 1, "forward_failed": 1}),
+        ([b"[[13, 1], [13, 2]]", b"[13, 3]"], {"internal": 3}),
+        ([b"[[13, 1], [1, 2]]"], {"forward_failed": 1, "bad_items": 1}),
+        ([], {}),
+    ],
+)
+def test_a_batch_counts_its_items_by_what_their_callers_were_told(
+    bodies: list[object], items: dict[str, int], tmp_path: Path
+) -> None:
+    handler = Handler.open(tiny_models.write(tmp_path, FAILS_ON_13))
+    assert handler.batch([row(body) for body in bodies]).items == items
+
+
+def test_a_batch_has_the_same_responses_as_predict(tmp_path: Path) -> None:
+    handler = Handler.open(tiny_models.write(tmp_path, "return x"))
+    rows = [row(body) for body in (b"[1, 2]", b"x", b"[[1, 1], [1e39, 1]]")]
+    bodies = [response.body for response in handler.predict(rows)]
+    assert [response.body for response in handler.batch(rows).responses] == bodies
+
+
+@pytest.mark.parametrize("slow", ["preparing", "network", "finishing"])
+def test_each_phase_has_its_own_time(slow: str, tmp_path: Path) -> None:
+    pauses = {phase: 0.05 if phase == slow else 0 for phase in ("preparing", "network", "finishing")}
+    task_py = f"""
+        import time
+        from handlers.tasks import Tensor
+        class Own(Tensor):
+            def prepare(self, item):
+                time.sleep({pauses["preparing"]})
+                return super().prepare(item)
+            def finish(self, output):
+                time.sleep({pauses["finishing"]})
+                return super().finish(output)
+    """
+    forward = f"import time; time.sleep({pauses['network']}); return x"
+    handler = Handler.open(tiny_models.write(tmp_path, forward, task_py=task_py, task="task.py:Own"))
+    seconds = handler.batch([row(b"[1, 2]")]).seconds
+    assert set(seconds) == {"reading", *pauses}
+    assert min(seconds.values()) >= 0
+    assert seconds[slow] >= 0.05
+
+
+def test_a_batch_without_a_good_item_has_all_phases_too(tmp_path: Path) -> None:
+    handler = Handler.open(tiny_models.write(tmp_path, "return x"))
+    assert len(handler.batch([row(b"x")]).seconds) == 4
+
+
 OWN_TASK = """
 from handlers.errors import BadInput
 from handlers.tasks import Tensor

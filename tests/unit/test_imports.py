@@ -16,8 +16,8 @@ LEVELS = (
     {"wire", "checkpoint", "images"},
     {"network"},
     {"runtimes", "tasks"},
-    {"golden", "blame"},
-    {"handler"},
+    {"golden", "blame", "batch"},
+    {"handler", "metering"},
     {"serve"},
 )
 """The table of CONTRIBUTING.md, with the words that it leaves out where they belong. A module may import

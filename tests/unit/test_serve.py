@@ -118,6 +118,51 @@ def test_the_callers_sane_request_id_is_kept_else_torchserves_taken(
     assert (status, body["request_id"]) == (400, wanted)
 
 
+@pytest.mark.parametrize(
+    ("header", "field", "wanted"),
+    [
+        ({}, bytearray(b"gateway-7"), "gateway-7"),
+        ({}, b"gateway-7", "gateway-7"),
+        ({}, "gateway-7", "gateway-7"),
+        ({"x-request-id": "header"}, b"field", "header"),
+        ({"x-request-id": "<script>"}, b"field", "field"),
+        ({"x-request-id": {"content-type": "text/plain"}}, b"field", "field"),
+        ({}, b"", "torchserve-0"),
+        ({}, b"two\nlines", "torchserve-0"),
+        ({}, b"x" * 129, "torchserve-0"),
+        ({}, "\u00fcnicode".encode(), "torchserve-0"),
+        ({}, b"\xff", "torchserve-0"),
+        ({}, ["a", "list"], "torchserve-0"),
+    ],
+)
+def test_a_field_may_carry_the_request_id_and_is_never_an_input(
+    header: dict[str, Any], field: object, wanted: str, archive: Path
+) -> None:
+    served = started(archive)
+    sample = bytearray((archive / "samples" / "seven.png").read_bytes())
+    rows = [{"data": sample, "x-request-id": field}, {"x-request-id": field, "data": b"x"}]
+    good, bad = handle(served, rows, [dict(header), dict(header)])
+    assert (good[0], good[2]["predictions"][0]["label"]) == (200, "seven")
+    assert (bad[0], bad[2]["error"]["code"]) == (400, "bad_json")
+    assert bad[2]["request_id"] == wanted.replace("torchserve-0", "torchserve-1")
+
+
+def test_a_request_id_alone_is_no_body(archive: Path) -> None:
+    ((status, _, body),) = handle(started(archive), [{"x-request-id": b"lone"}])
+    assert (status, body["error"]["code"], body["request_id"]) == (400, "empty_body", "lone")
+
+
+def test_every_answer_says_which_version_gave_it(tmp_path: Path) -> None:
+    forward = "if (x == 13).all(): raise ValueError\nreturn x"
+    served = started(sealed(tiny_models.write(tmp_path / "m", forward, version="2.1-rc")))
+    for rows, statuses in (([b"[1, 2]", b"x"], [200, 400]), ([b"[13, 13]"], [500])):
+        found = handle(served, [{"body": body} for body in rows])
+        assert [status for status, *_ in found] == statuses
+        assert [served[1].get_response_headers(index)["x-model-version"] for index in range(len(rows))] == [
+            "2.1-rc"
+        ] * len(rows)
+
+
 def test_ids_and_types_belong_to_their_rows(archive: Path) -> None:
     headers = [
         {"x-request-id": "a", "body": {"content-type": "image/png"}, "Content-Type": "text/plain"},
@@ -151,6 +196,51 @@ def test_the_callers_faults_are_not_logged(archive: Path, caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING):
         handle(served, [{"body": b"x"}])
     assert caplog.records == []
+
+
+def metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """What was told, by name and labels; the values added up."""
+    found: dict[str, float] = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("[METRICS]"):
+            name, _, rest = line.removeprefix("[METRICS]").partition(".")
+            value, labels, *_ = rest.partition(":")[2].split("|#")
+            found[f"{name} {labels}"] = found.get(f"{name} {labels}", 0) + float(value)
+    return found
+
+
+def test_a_worker_tells_what_it_opened_and_every_batch(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = started(archive)
+    labels = "model:digits_mlp,version:1.0"
+    # the samples that are replayed aren't anyone's requests
+    assert metrics(capsys) == {f"pthserve_model_info {labels},runtime:eager,device:cpu": 1}
+    for _ in range(2):
+        handle(served, [{"body": picture("PNG")}, {"body": b"x"}, {"body": picture("PNG")}])
+    found = metrics(capsys)
+    assert found.pop(f"pthserve_batch_requests {labels}") == 6
+    assert found.pop(f"pthserve_items_total {labels},code:ok") == 4
+    assert found.pop(f"pthserve_items_total {labels},code:bad_json") == 2
+    assert set(found) == {
+        f"pthserve_{phase}_seconds {labels}" for phase in ("reading", "preparing", "network", "finishing")
+    }
+    assert min(found.values()) > 0
+
+
+def test_metrics_that_fail_disturb_no_answer(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Closed:
+        def write(self, text: str) -> None:
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    served = started(archive)
+    for _ in range(3):
+        ((status, *_),) = handle(served, [{"body": picture("PNG")}])
+        assert status == 200
+    assert len([record for record in caplog.records if "metrics" in record.getMessage()]) == 1
 
 
 def test_samples_are_replayed_before_the_worker_is_ready(
