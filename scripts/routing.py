@@ -14,13 +14,16 @@ class Route(Struct, frozen=True):
     """Seconds from the whole request to the first byte of its answer; past them the caller gets a 504."""
     unready: str = ""
     """Why it can't answer now, in a caller's words ("is loading"); "" while it can."""
+    leaving: bool = False
+    """No route leads here any more, but its cluster stays: what is in flight is answered, and counted."""
 
 
 class ModelRoutes(Struct, frozen=True):
-    """The versions of one model that callers may name, and the one that answers when they name none."""
+    """The versions of one model, and the one that answers callers who name none."""
 
     versions: Mapping[str, Route]
     default: str
+    """"" when all are leaving: callers are told that there is no such model."""
 
 
 class Routing(Struct, frozen=True):

@@ -1,0 +1,109 @@
+-- Reads a gRPC Predictions message, whole by now, for what its route depends on: the model and the version.
+-- Both go into headers that callers can't send. Into the message go the version, so that TorchServe can't take
+-- another one than the route did, and the request's id, because TorchServe hands no headers on.
+
+local PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+local INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED = "3", "5", "12"
+local MODEL_NAME, MODEL_VERSION = 1, 2 -- fields of PredictionsRequest in inference.proto; `input` is 3
+local FRAME = 5 -- bytes before the message: whether it is compressed, and its length
+
+-- The number at a place in protobuf's base 128, and the place after it; nothing when it doesn't end.
+local function varint(bytes, at)
+  local value, scale = 0, 1
+  for place = at, at + 9 do
+    local byte = bytes:byte(place)
+    if not byte then return end
+    value, scale = value + byte % 128 * scale, scale * 128
+    if byte < 128 then return value, place + 1 end
+  end
+end
+
+-- The texts of the top-level fields, the last of each as protobuf has it; nothing when it is no message.
+local function fields(bytes)
+  local found, at = {}, FRAME + 1
+  while at <= #bytes do
+    local key, size
+    key, at = varint(bytes, at)
+    if not key then return end
+    local kind = key % 8
+    if kind == 0 then
+      size, at = varint(bytes, at)
+      if not size then return end
+    elseif kind == 1 then
+      at = at + 8
+    elseif kind == 5 then
+      at = at + 4
+    elseif kind == 2 then
+      size, at = varint(bytes, at)
+      if not size or at + size > #bytes + 1 then return end
+      local number = (key - kind) / 8
+      if number == MODEL_NAME or number == MODEL_VERSION then found[number] = bytes:sub(at, at + size - 1) end
+      at = at + size
+    else
+      return
+    end
+  end
+  if at == #bytes + 1 then return found end
+end
+
+-- A field of text below 128 bytes, which names, versions and ids are with what surrounds them (or two fields).
+local function field(number, text)
+  local size = #text < 128 and string.char(#text) or string.char(#text % 128 + 128, math.floor(#text / 128))
+  return string.char(number * 8 + 2) .. size .. text
+end
+
+local function frame(message)
+  local size = #message
+  local function byte(scale) return math.floor(size / scale) % 256 end
+  return string.char(0, byte(2 ^ 24), byte(2 ^ 16), byte(2 ^ 8), byte(1)) .. message
+end
+
+local function whole(bytes)
+  if #bytes < FRAME then return false end
+  local a, b, c, d = bytes:byte(2, FRAME)
+  return ((a * 256 + b) * 256 + c) * 256 + d == #bytes - FRAME
+end
+
+local function sane(name)
+  return #name <= 100 and name:find("^%w[%w_.-]*$") ~= nil
+end
+
+local function refuse(handle, status, grpc_status, code, message, hint)
+  local body = '{"code": "%s", "message": "%s", "hint": "%s"}'
+  handle:respond({ [":status"] = status, ["grpc-status"] = grpc_status }, body:format(code, message, hint))
+end
+
+function envoy_on_request(handle)
+  if handle:headers():get(":path") ~= PREDICTIONS then return end
+  local body = handle:body()
+  local bytes = body and body:getBytes(0, body:length()) or ""
+  if bytes:byte(1) == 1 then
+    return refuse(handle, "415", UNIMPLEMENTED, "unsupported_type", "the message is compressed", "send it as it is")
+  end
+  local found = whole(bytes) and fields(bytes)
+  if not found then
+    return refuse(handle, "400", INVALID_ARGUMENT, "bad_input", "this is no PredictionsRequest",
+      "send one message, as inference.proto of TorchServe 0.12 has it")
+  end
+  local name, version = found[MODEL_NAME] or "", found[MODEL_VERSION] or ""
+  if name == "" then
+    return refuse(handle, "400", INVALID_ARGUMENT, "bad_input", "the message names no model", "set model_name")
+  elseif not sane(name) then
+    return refuse(handle, "404", NOT_FOUND, "unknown_model", "no model has such a name",
+      "names are of letters, digits, _, . and -")
+  elseif version ~= "" and not sane(version) then
+    return refuse(handle, "404", NOT_FOUND, "unknown_version", "no version has such a name",
+      "set no model_version for the default")
+  end
+  local headers = handle:headers()
+  headers:replace("x-pthserve-model", name)
+  if version ~= "" then headers:replace("x-pthserve-version", version) end
+  handle:clearRouteCache()
+  local decided = handle:metadata():get("version")
+  if decided then
+    local id = headers:get("x-request-id")
+    local entry = field(1, "x-request-id") .. field(2, id)
+    body:setBytes(frame(bytes:sub(FRAME + 1) .. field(MODEL_VERSION, decided) .. field(3, entry)))
+    headers:remove("content-length")
+  end
+end
