@@ -23,6 +23,6 @@ USER pthserve
 ENV PTHSERVE_STATE=/var/lib/pthserve
 RUN PIP_NO_CACHE_DIR=1 scripts/pthserve archive
 
-EXPOSE 8080
+EXPOSE 8000
 ENTRYPOINT ["/opt/pthserve/scripts/pthserve"]
 CMD ["up", "--host", "0.0.0.0"]

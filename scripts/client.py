@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import requests
-from msgspec import Struct
+from msgspec import Struct, field
 
 from handlers.recipe import Recipe
 from scripts.errors import CommandError
+
+TIMEOUT = 300  # s; for answers: the deadline is the recipe's, and the server keeps it
+
+LOCAL_TIMEOUT = 10  # s; for what TorchServe answers from memory
+UNPACK_TIMEOUT = 300  # s; 500 MB take one
 
 
 class Reply(Struct, frozen=True):
@@ -20,6 +27,8 @@ class Reply(Struct, frozen=True):
     status: int
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Their names in lower case."""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -59,9 +68,34 @@ class Inference:
         if content_type is not None:
             given["content-type"] = content_type
         answer = self._session.post(
-            self.endpoint(name, version), data=body, files=files, headers=given, timeout=self.timeout
+            self.endpoint(name, version), data=body, files=files, headers=given, timeout=(10, self.timeout)
         )
-        return Reply(answer.status_code, answer.content, answer.headers.get("content-type", ""))
+        received = {key.lower(): value for key, value in answer.headers.items()}
+        return Reply(answer.status_code, answer.content, received.get("content-type", ""), received)
+
+
+class WorkerSeen(Struct, frozen=True):
+    """One worker. Its status is READY, or UNLOADING while it boots, between two tries, and for ever after."""
+
+    id: str
+    status: str
+    pid: int
+    gpu: bool = False
+    gpuUsage: str = ""  # noqa: N815
+
+
+class QueueSeen(Struct, frozen=True, rename="camel"):
+    """What waits for a worker; what runs isn't counted."""
+
+    pending_requests: int
+
+
+class Registered(Struct, frozen=True, rename="camel"):
+    """One version of a model, as TorchServe describes it."""
+
+    model_version: str
+    workers: list[WorkerSeen]
+    job_queue_status: QueueSeen
 
 
 class Management:
@@ -73,9 +107,11 @@ class Management:
         self._session.trust_env = False
 
     def register(self, archive: Path, recipe: Recipe) -> str:
-        """Register an archive of the model store; "" once its workers are READY, else what was said.
+        """Register an archive of the model store; "" once its workers are starting, else what was said.
 
-        Everything that the recipe may leave out is given here, too: TorchServe has other defaults.
+        Everything that the recipe may leave out is given here, too: TorchServe has other defaults. Waiting
+        for the workers here would hold up callers: TorchServe lets one of its network threads wait, and every
+        connection of that thread with it.
         """
         query: dict[str, str | int] = {
             "url": archive.name,
@@ -85,14 +121,38 @@ class Management:
             "max_batch_delay": recipe.max_batch_delay,
             "response_timeout": recipe.response_timeout,
             "startup_timeout": recipe.startup_timeout,
-            "synchronous": "true",
+            "synchronous": "false",
         }
-        answer = self._call("POST", "/models", query, timeout=recipe.startup_timeout + 30)
-        return "" if answer.status_code == HTTPStatus.OK else _message(answer)
+        answer = self._call("POST", "/models", query, timeout=UNPACK_TIMEOUT)
+        return "" if answer.status_code == HTTPStatus.ACCEPTED else _message(answer)
 
     def unregister(self, name: str, version: str) -> None:
         """Take a version away that nobody uses: requests in flight would never be answered."""
         self._call("DELETE", f"/models/{name}/{version}")
+
+    def describe(self, name: str) -> list[Registered]:
+        """Every version of a model that TorchServe knows."""
+        answer = self._call("GET", f"/models/{name}/all", timeout=LOCAL_TIMEOUT)
+        if answer.status_code != HTTPStatus.OK:
+            return []
+        return msgspec.json.decode(answer.content, type=list[Registered])
+
+    def version(self, name: str, version: str) -> Registered | None:
+        """One version; None when TorchServe doesn't know it."""
+        return next((one for one in self.describe(name) if one.model_version == version), None)
+
+    def scale(self, name: str, version: str, workers: int) -> None:
+        """Ask for so many workers; `describe` tells when they are there. Fewer: only while it is idle."""
+        query: dict[str, str | int] = {"min_worker": workers, "max_worker": workers}
+        answer = self._call("PUT", f"/models/{name}/{version}", query)
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            raise CommandError(f"TorchServe can't scale {name} {version}: {_message(answer)}")
+
+    def set_default(self, name: str, version: str) -> None:
+        """Requests that name no version go to this one."""
+        answer = self._call("PUT", f"/models/{name}/{version}/set-default")
+        if answer.status_code >= HTTPStatus.BAD_REQUEST:
+            raise CommandError(f"TorchServe can't make {version} the default of {name}: {_message(answer)}")
 
     def workers(self, name: str, version: str) -> list[dict[str, Any]]:
         """One entry for each worker: `status` (READY, ...), `pid`, `gpu`, `memoryUsage` and more."""

@@ -4,46 +4,59 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from msgspec import UNSET, Struct
 from rich.console import Console
 
-from scripts.catalog import Entry
+from handlers.recipe import Recipe
 from scripts.places import shown
 
 
 class Endpoint(Struct, frozen=True):
     """A model that answers."""
 
-    entry: Entry
+    recipe: Recipe
+    workers: int
+    folder: Path
+    """Where its recipe lies, if it has one here."""
     url: str
 
     @property
-    def samples(self) -> str:
-        """How many samples were replayed, and whose answers they were held against."""
-        samples = self.entry.recipe.handler.samples
-        recorded = sum(sample.expect is UNSET for sample in samples)
-        if not samples:
-            return "none"
-        return f"{len(samples)} passed" + (f" ({recorded} self-recorded)" if recorded else "")
+    def name(self) -> str:
+        return self.recipe.handler.name
+
+
+def samples(recipe: Recipe) -> str:
+    """How many samples were replayed, and whose answers they were held against."""
+    declared = recipe.handler.samples
+    recorded = sum(sample.expect is UNSET for sample in declared)
+    if not declared:
+        return "none"
+    return f"{len(declared)} passed" + (f" ({recorded} self-recorded)" if recorded else "")
 
 
 def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console: Console) -> None:
     """The endpoints with their samples, what needs training, and a curl line for each."""
     rows = [("endpoint", "version", "workers", "samples", "answers")]
     for one in ready:
-        entry, recipe = one.entry, one.entry.recipe
-        rows.append((entry.name, entry.version, str(recipe.workers), one.samples, recipe.handler.task))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        model = one.recipe.handler
+        rows.append((model.name, model.version, str(one.workers), samples(one.recipe), model.task))
     say(console, "")
-    for row in rows:
-        say(console, "  ".join(map(str.ljust, row, widths)).rstrip(), "bold" if row is rows[0] else None)
+    print_table(rows, console)
     for name in untrained:
         say(console, f"{name} needs training: scripts/pthserve train {name}")
     say(console, "")
     for one in ready:
         say(console, request_line(one))
     say(console, "\nserving; Ctrl-C stops")
+
+
+def print_table(rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Aligned columns, the first row as their heading; lines are as long as they have to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for index, row in enumerate(rows):
+        say(console, "  ".join(map(str.ljust, row, widths)).rstrip(), None if index else "bold")
 
 
 def say(console: Console, text: str, style: str | None = None) -> None:
@@ -53,6 +66,7 @@ def say(console: Console, text: str, style: str | None = None) -> None:
 
 def request_line(one: Endpoint) -> str:
     """A curl command that sends the model's first sample."""
-    samples = one.entry.recipe.handler.samples
-    sent = shown(one.entry.folder / samples[0].input) if samples else "FILE"
+    declared = one.recipe.handler.samples
+    sample = one.folder / declared[0].input if declared else None
+    sent = shown(sample) if sample is not None and sample.is_file() else "FILE"
     return f"curl -T {shlex.quote(sent)} {one.url}"

@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from handlers import recipe, seal
+from handlers.recipe import Recipe
 from handlers.seal import Seal
 from scripts import staging
 from scripts.catalog import Entry
@@ -21,6 +21,7 @@ from scripts.children import Children, bare_environment
 from scripts.errors import CommandError
 from scripts.places import Places, shown
 from scripts.rehearsal import rehearse
+from scripts.scratch import Scratch
 
 ENTRY = '''"""TorchServe loads this file by its base name; everything else is in handlers/."""
 
@@ -36,13 +37,17 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def path_of(entry: Entry, places: Places) -> Path:
-    return places.store / f"{entry.name}-{entry.version}.mar"
+    return path_in(places, entry.name, entry.version)
+
+
+def path_in(places: Places, name: str, version: str) -> Path:
+    return places.store / f"{name}-{version}.mar"
 
 
 def pack(entry: Entry, places: Places, children: Children) -> list[str]:
     """Stage, rehearse, seal and write the archive; raises Refusal. Returns what was recorded on the way."""
-    with tempfile.TemporaryDirectory(prefix="pthserve-pack-") as scratch:
-        staged = _archived(entry, staging.stage(entry, Path(scratch)), Path(scratch), children)
+    with Scratch("pack-") as scratch:
+        staged = _archived(entry, staging.stage(entry, scratch), scratch, children)
         files = set(_files(staged))
         recorded = rehearse(entry, staged, places, children)
         for name in recorded:
@@ -76,11 +81,20 @@ def code_differences(path: Path) -> list[str]:
     return sorted(files) + sorted(libraries)
 
 
+def read_recipe(path: Path) -> Recipe:
+    """The recipe inside an archive; raises BadRecipe, or CommandError when it isn't one of ours."""
+    return recipe.parse(_member(path, recipe.FILE_NAME).decode("utf-8", "replace"), path)
+
+
 def read_seal(path: Path) -> Seal:
     """The seal inside an archive; raises CommandError when it isn't one of ours."""
+    return seal.decode(_member(path, seal.FILE_NAME))
+
+
+def _member(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
-            return seal.decode(archive.read(seal.FILE_NAME))
+            return archive.read(name)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise CommandError(
             f"{shown(path)} is no archive of pthserve ({error})", hint="remove it, and it is packed anew"

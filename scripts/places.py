@@ -21,6 +21,11 @@ class Places(Struct, frozen=True):
     def logs(self) -> Path:
         return self.state / "logs"
 
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor as long as it lives."""
+        return self.state / "supervisor.lock"
+
 
 def shown(path: Path) -> str:
     """The path as the user would type it from where they are."""

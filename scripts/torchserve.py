@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
-import time
 from pathlib import Path
 
+import psutil
+
 from handlers import failure
-from scripts import config
+from scripts import config, ports
 from scripts.children import bare_environment, kill_group
 from scripts.client import Inference, Management
 from scripts.config import Config
 from scripts.errors import CommandError
 from scripts.places import ROOT, shown
+from scripts.scratch import Scratch
+from scripts.tether import tethered
 
-START_TIMEOUT = 60  # s; 1 to 2.4 s were seen, 10 s on two busy cores
 STOP_TIMEOUT = 20  # s; 2 to 4 s were seen
-POLL = 0.1  # s
 
-SOCKET = ".ts.sock.99999"  # as TorchServe names them, with the number of the worker
+SOCKET_STEM = ".ts.sock."
+SOCKET = f"{SOCKET_STEM}99999"  # as TorchServe names them, with the number of the worker
 LONGEST_SOCKET_PATH = 107  # bytes; sockaddr_un of Linux
 
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
@@ -35,40 +34,45 @@ PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"
 
 
 class TorchServe:
-    """Started by `start`, ended by `stop`; its temporary files are in `scratch`, its log in `log`."""
+    """Started by `start` as often as needed, ended by `stop` for good; all of its own is below `scratch`."""
 
     def __init__(self, wanted: Config, logs: Path) -> None:
         self.config = wanted
         self.log = logs / "torchserve.log"
         self.inference = Inference(wanted.inference.url)
         self.management = Management(wanted.management.url)
-        self._scratch: Path | None = None
+        self._scratch: Scratch | None = None
         self._java: subprocess.Popen[bytes] | None = None
-        self._stopping = threading.Lock()
+        self._changing = threading.Lock()
         self._stopped = False
 
     @property
     def scratch(self) -> Path:
         if self._scratch is None:
             raise CommandError("TorchServe isn't started")
-        return self._scratch
+        return self._scratch.path
 
     def start(self) -> None:
-        """Start Java and wait until it answers; raises CommandError with the end of its log."""
-        check_ports(self.config)
+        """Start Java, from the main thread (see tether.py); `answers` tells when it is there.
+
+        What an earlier one left is cleared first. Raises CommandError.
+        """
         java = java_program()
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self._stopping:
+        with self._changing:
             if self._stopped:
                 raise CommandError("stopped")
-            self._scratch = scratch = Path(tempfile.mkdtemp(prefix="pthserve-"))
+            self._end()
+            ports.check(self.config.addresses(), self.config.path)
+            self._scratch = Scratch()
+            scratch = self._scratch.path
             _check_length(scratch)
             for name in ("tmp", "failures"):
                 (scratch / name).mkdir()
             config.write(self.config, scratch / "config.properties")
             with self.console.open("wb") as console:
                 self._java = subprocess.Popen(
-                    _command(java, scratch),
+                    tethered(_command(java, scratch)),
                     env=_environment(java, scratch, self.log.parent),
                     cwd=scratch,
                     stdin=subprocess.DEVNULL,
@@ -76,11 +80,12 @@ class TorchServe:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C reaches us alone: Java would reset its clients
                 )
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self.inference.alive():
-            if not self.alive() or time.monotonic() > deadline:
-                raise CommandError(f"TorchServe didn't start:\n{self.tail()}", hint=f"see {shown(self.log)}")
-            time.sleep(POLL)
+
+    def answers(self) -> bool:
+        """Whether it takes requests; raises CommandError with the end of its log when it ended instead."""
+        if not self.alive():
+            raise CommandError(f"TorchServe ended:\n{self.tail()}", hint=f"see {shown(self.log)}")
+        return self.inference.alive()
 
     @property
     def console(self) -> Path:
@@ -91,9 +96,17 @@ class TorchServe:
         java = self._java
         return java is not None and java.poll() is None
 
-    def failure(self, name: str, version: str) -> str | None:
-        """Why a worker of this version couldn't open its archive: the reason that serve.py left."""
-        return failure.find(self.scratch / "failures", name, version)
+    def running(self) -> set[str]:
+        """The ids of workers that have a process, READY or on its way: its command line names its socket."""
+        java = self._java
+        if java is None:
+            return set()
+        found: set[str] = set()
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(java.pid).children():
+                with contextlib.suppress(psutil.Error):
+                    found |= {word.rpartition(".")[2] for word in child.cmdline() if SOCKET_STEM in word}
+        return found
 
     def tail(self, lines: int = 30) -> str:
         """The end of what was logged, for a message."""
@@ -104,33 +117,22 @@ class TorchServe:
         return "\n".join(found[-lines:])
 
     def stop(self) -> None:
-        """End Java and its workers, and remove the temporary files, once; from whichever thread."""
-        with self._stopping:
-            java, self._java = self._java, None
-            scratch, self._scratch = self._scratch, None
+        """End Java and its workers, and remove the temporary files, for good; from whichever thread."""
+        with self._changing:
             self._stopped = True
-            if java is not None:
-                java.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    java.wait(STOP_TIMEOUT)
-                kill_group(java.pid, signal.SIGKILL)  # workers that outlived it, and itself
-                java.wait()
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
+            self._end()
 
-
-def check_ports(wanted: Config) -> None:
-    """Raises CommandError for the first address that can't be listened on."""
-    for address in wanted.addresses():
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((address.host, address.port))
-            except OSError as error:
-                raise CommandError(
-                    f"can't listen on {address.host}:{address.port} ({error.strerror})",
-                    hint=f"stop what uses it, or change {address.key} in {shown(wanted.path)}",
-                ) from None
+    def _end(self) -> None:
+        java, self._java = self._java, None
+        scratch, self._scratch = self._scratch, None
+        if java is not None:
+            java.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                java.wait(STOP_TIMEOUT)
+            kill_group(java.pid, signal.SIGKILL)  # workers that outlived it, and itself
+            java.wait()
+        if scratch is not None:
+            scratch.remove()
 
 
 def _check_length(scratch: Path) -> None:

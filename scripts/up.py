@@ -1,145 +1,182 @@
-"""up: pack what is missing, start TorchServe, bring every model to READY, serve until told to stop."""
+"""up: pack what is missing, start TorchServe and the gateway, serve what is wanted until told to stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from rich.console import Console
 
-from handlers.cores import cores
 from handlers.errors import Refusal
-from handlers.recipe import Recipe
-from scripts import catalog, config
-from scripts.archive import archive
+from scripts import config, durable, mar, scratch, startup, wanted
+from scripts.archive import Outcome
 from scripts.catalog import Entry
 from scripts.children import Children
+from scripts.config import Config
 from scripts.endpoints import Endpoint, print_endpoints, say
+from scripts.envoy import Gateway
 from scripts.errors import CommandError
+from scripts.observed import Observed
 from scripts.places import Places, shown
+from scripts.startup import Plan
+from scripts.supervisor import Supervisor
 from scripts.torchserve import TorchServe
-
-POLL = 0.5  # s
 
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 
-def up(places: Places, wanted: Sequence[str], host: str | None, console: Console) -> int:
+def up(places: Places, names: Sequence[str], host: str | None, gateway: bool, console: Console) -> int:
     """Serve until a signal; the exit status is 1 if any model that was wanted didn't come up.
 
     It is INTERRUPTED when the signal comes before anything serves.
     """
-    entries, refused = catalog.chosen(places, wanted)
-    untrained = catalog.untrained(refused, wanted)
-    for name in refused:
-        if name not in untrained:
-            say(console, f"✗ {name}: {refused[name]}", "red")
-    if not entries:
-        raise CommandError("no model can be served", hint="see above, and README.md for how to add one")
-    chosen = config.load(places.config)
+    settings = config.load(places.config)
     if host is not None:
-        chosen = config.opened(chosen, host, gateway=False)
-    effective = config.effective(chosen, places.store)
-    server, children = TorchServe(effective, places.logs), Children()
-    with _stop_requested() as stop:
-        threading.Thread(target=_end_on, args=(stop, children, server), daemon=True).start()
+        settings = config.opened(settings, host, gateway=gateway)
+    with durable.locked(places.supervisor_lock, wait=False) as ours:
+        if not ours:
+            raise CommandError(
+                f"{shown(places.state)} has a supervisor already",
+                hint="stop that one, or give this one its own with --state DIR and --config FILE",
+            )
+        for found in scratch.clear():
+            say(console, found, "yellow")
+        if mended := wanted.mend(places):
+            say(console, mended, "yellow")
+        plan = startup.plan(places, wanted.load(places), names)
+        for name, reason in plan.refused.items():
+            if name not in plan.untrained:
+                say(console, f"✗ {name}: {reason}", "red")
+        if not plan.names:
+            raise startup.none_to_serve()
+        wanted.change(places, lambda state: startup.select(state, plan))
+        with _stop_requested() as stop:
+            return Up(places, plan, settings, gateway, stop, console).run()
+
+
+class Up:
+    """One run of `up`: packing beside the supervisor's loop, and what is said of it."""
+
+    def __init__(
+        self,
+        places: Places,
+        plan: Plan,
+        settings: Config,
+        gateway: bool,
+        stop: threading.Event,
+        console: Console,
+    ) -> None:
+        self._places = places
+        self._plan = plan
+        self._stop = stop
+        self._console = console
+        self._children = Children()
+        self._packed: SimpleQueue[tuple[Entry, Outcome | Refusal | OSError]] = SimpleQueue()
+        self._pending = dict(plan.kept)  # what hasn't come up yet, with what there is to say of it
+        self._packing = {entry.name for entry in plan.new}
+        self._failed = len(plan.refused) - len(plan.untrained)
+        self._settled = False
+        self._server = TorchServe(config.effective(settings, places.store), places.logs)
+        self._supervisor = Supervisor(
+            places,
+            self._server,
+            Gateway(settings, places.logs) if gateway else None,
+            settings,
+            lambda text: say(console, text, "yellow"),
+        )
+
+    def run(self) -> int:
+        threading.Thread(target=self._end_on_stop, daemon=True).start()
         try:
-            places.store.mkdir(parents=True, exist_ok=True)
-            server.start()
-            ready = _bring_up(entries, places, server, children, stop, console)
-            failed = len(refused) - len(untrained) + len(entries) - len(ready)
-            if not ready or stop.is_set():
-                raise CommandError("no model is READY", hint="see above")
-            print_endpoints(ready, untrained, console)
-            _serve(server, stop)
-            say(console, "stopping")
-            return 1 if failed else 0
+            self._places.store.mkdir(parents=True, exist_ok=True)
+            self._supervisor.start()
+            threading.Thread(target=self._pack, daemon=True).start()
+            self._supervisor.run(self._stop, self._see)
+            if not self._settled:
+                return INTERRUPTED
+            say(self._console, "stopping")
+            self._supervisor.drain()
+            return 1 if self._failed else 0
         except Refusal:
-            if stop.is_set():  # what was under way failed because of it
+            if self._stop.is_set() and not self._settled:  # what was under way failed because of it
                 return INTERRUPTED
             raise
         finally:
-            stop.set()
-            server.stop()
+            self._stop.set()
+            self._supervisor.stop()
 
+    def _pack(self) -> None:
+        for entry, outcome in startup.pack(self._plan.new, self._places, self._children):
+            self._packed.put((entry, outcome))
 
-def _bring_up(
-    entries: Sequence[Entry],
-    places: Places,
-    server: TorchServe,
-    children: Children,
-    stop: threading.Event,
-    console: Console,
-) -> list[Endpoint]:
-    """Pack and register as many at a time as there are cores; one that fails doesn't stop the others."""
-    ready: list[Endpoint] = []
-    with (
-        console.status("") as status,
-        ThreadPoolExecutor(max_workers=min(len(entries), cores())) as pool,
-    ):
-        futures: dict[Future[tuple[Endpoint, list[str]]], Entry] = {
-            pool.submit(_bring_one_up, entry, places, server, children, stop): entry for entry in entries
-        }
-        waiting = {entry.name for entry in entries}
-        status.update(f"packing and starting {', '.join(sorted(waiting))}")
-        for future in as_completed(futures):
-            entry = futures[future]
-            waiting.discard(entry.name)
-            status.update(f"packing and starting {', '.join(sorted(waiting))}")
+    def _end_on_stop(self) -> None:
+        """Packing, and starts of Java, end as soon as a signal comes, not when they are done."""
+        self._stop.wait()
+        self._children.stop()
+
+    def _see(self, seen: Observed) -> None:
+        """Say what has come up, and, once nothing is pending, which endpoints answer."""
+        if self._settled:
+            return
+        self._take_packed()
+        for name in list(self._pending):
+            self._report(name, seen)
+        if self._pending or self._packing:
+            return
+        ready = self._ready(seen)
+        if not ready:
+            raise CommandError("no model is READY", hint="see above")
+        self._settled = True
+        self._supervisor.serving()
+        for name in self._plan.unregistered:
+            say(self._console, f"{name} was unregistered; scripts/pthserve register {name} brings it back")
+        print_endpoints(ready, self._plan.untrained, self._console)
+
+    def _take_packed(self) -> None:
+        while True:
             try:
-                one, notes = future.result()
-            except (Refusal, OSError) as error:
-                if not stop.is_set():
-                    say(console, f"✗ {entry.name}: {error}", "red")
-                continue
-            ready.append(one)
-            say(console, f"✓ {entry.name}: {'; '.join([*notes, 'READY'])}")
-    return sorted(ready, key=lambda one: one.entry.name)
+                entry, outcome = self._packed.get_nowait()
+            except Empty:
+                return
+            self._packing.discard(entry.name)
+            if isinstance(outcome, Outcome):
+                self._pending[entry.name] = outcome.notes
+            else:
+                self._fail(entry.name, str(outcome))
 
+    def _report(self, name: str, seen: Observed) -> None:
+        """A model's line, once all its versions have come up or failed."""
+        model = seen.models.get(name)
+        if model is None or any(one.state in ("waiting", "loading") for one in model.versions.values()):
+            return
+        failures = [
+            f"{number}: {one.reason}" if len(model.versions) > 1 else one.reason
+            for number, one in model.versions.items()
+            if one.state == "failed"
+        ]
+        notes = self._pending.pop(name)
+        if failures:
+            self._fail(name, "; ".join(failures))
+        if len(failures) < len(model.versions):
+            say(self._console, f"✓ {name}: {'; '.join([*notes, 'READY'])}")
 
-def _bring_one_up(
-    entry: Entry, places: Places, server: TorchServe, children: Children, stop: threading.Event
-) -> tuple[Endpoint, list[str]]:
-    packed = archive(entry, places, children)
-    if stop.is_set():
-        raise CommandError("stopped")
-    register(server, packed.path, entry.recipe)
-    url = server.inference.endpoint(entry.name)
-    return Endpoint(entry, url), packed.notes
+    def _fail(self, name: str, reason: str) -> None:
+        self._failed += 1
+        say(self._console, f"✗ {name}: {reason}", "red")
 
-
-def register(server: TorchServe, path: Path, recipe: Recipe) -> None:
-    """Register an archive and wait for its workers; raises CommandError with the worker's own reason."""
-    name, version = recipe.handler.name, recipe.handler.version
-    refusal = server.management.register(path, recipe)
-    workers = server.management.workers(name, version)
-    if not refusal and sum(worker["status"] == "READY" for worker in workers) >= recipe.workers:
-        return
-    reason = server.failure(name, version)
-    server.management.unregister(name, version)
-    if reason is None:
-        raise CommandError(refusal or "its workers didn't become READY", hint=f"see {shown(server.log)}")
-    raise CommandError(reason.splitlines()[0], hint=f"the traceback is in {shown(server.log)}")
-
-
-def _serve(server: TorchServe, stop: threading.Event) -> None:
-    while not stop.wait(POLL):
-        if not server.alive():
-            raise CommandError(
-                f"TorchServe ended by itself:\n{server.tail()}", hint=f"see {shown(server.log)}"
-            )
-
-
-def _end_on(stop: threading.Event, children: Children, server: TorchServe) -> None:
-    """Packing and registering end as soon as a signal comes, not when they are done."""
-    stop.wait()
-    children.stop()
-    server.stop()
+    def _ready(self, seen: Observed) -> list[Endpoint]:
+        found = []
+        for name, model in sorted(seen.models.items()):
+            version = model.versions.get(model.default)
+            if version is not None and version.state == "ready":
+                recipe = mar.read_recipe(mar.path_in(self._places, name, model.default))
+                url = f"{seen.url}/predictions/{name}"
+                found.append(Endpoint(recipe, version.ready, self._places.models / name, url))
+        return found
 
 
 @contextmanager

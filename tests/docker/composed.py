@@ -22,7 +22,7 @@ from scripts.places import ROOT, Places
 
 BUILD_TIMEOUT = 1200  # s; 2 minutes were seen on two busy cores without any cached layer
 READY_TIMEOUT = 300  # s; every worker imports PyTorch
-STOP_TIMEOUT = 60  # s
+STOP_TIMEOUT = 180  # s
 CACHE = "pthserve-tests"
 """The image that stays when a project is taken down: it holds the layers that the next build starts from."""
 
@@ -45,7 +45,7 @@ class Composed:
         began = time.monotonic()
         self.compose("up", "--detach", "--no-build")
         waiting = list(self.entries)
-        self.inference = Inference(f"http://{self.compose('port', 'node', '8080').strip()}")
+        self.inference = Inference(f"http://{self.compose('port', 'node', '8000').strip()}")
         while waiting := [entry for entry in waiting if not self._answers(entry)]:
             self._still(began, ", ".join(entry.name for entry in waiting))
         print(f"{len(self.entries)} models answer after {time.monotonic() - began:.1f} s")

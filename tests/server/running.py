@@ -14,8 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
+from scripts import observed
 from scripts.client import Inference, Management
 from scripts.config import Config, load
+from scripts.observed import Observed
 from scripts.places import ROOT, Places
 
 START_TIMEOUT = 400  # s; packing six models on two busy cores
@@ -25,16 +29,16 @@ STOP_TIMEOUT = 40  # s
 class Running:
     """An `up` that runs in the background."""
 
-    def __init__(self, places: Places, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, places: Places, *words: str) -> None:
         self.places = places
         self.config: Config = load(places.config)
-        self.inference = Inference(self.config.inference.url)
+        self.inference = Inference(self.config.gateway.url)
         self.management = Management(self.config.management.url)
         self.output = places.state / "up.txt"
         places.state.mkdir(parents=True, exist_ok=True)
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                command(places, "up", *names),
+                command(places, "up", *words),
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -53,6 +57,30 @@ class Running:
         self.wait(lambda: "serving; Ctrl-C stops" in self.text() or self.process.poll() is not None)
         assert self.process.poll() is None, f"up ended with {self.process.returncode}:\n{self.text()}"
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another command on the same state, to its end."""
+        return run(self.places, *words)
+
+    def url(self, name: str, version: str = "") -> str:
+        return self.inference.endpoint(name, version or None)
+
+    def seen(self) -> Observed:
+        """What the supervisor sees."""
+        found = observed.load(self.places)
+        assert found is not None, self.text()
+        return found
+
+    def wait_ready(self, *names: str) -> None:
+        """Until these models can answer, whatever happened before."""
+        self.wait(lambda: self.command("status", "--ready", *names).returncode == 0, 90)
+
+    def children(self) -> list[psutil.Process]:
+        """Java, the workers and the gateway."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, name: str) -> psutil.Process:
+        return next(child for child in self.children() if child.name() == name)
+
     def wait(self, fact: Callable[[], bool], timeout: float = START_TIMEOUT) -> None:
         deadline = time.monotonic() + timeout
         while not fact():
@@ -69,6 +97,17 @@ class Running:
 
     def worker_pids(self, name: str, version: str = "1.0") -> list[int]:
         return sorted(int(worker["pid"]) for worker in self.management.workers(name, version))
+
+
+def run(places: Places, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(places, *words),
+        cwd=ROOT,
+        env=environment(places),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def command(places: Places, *words: str) -> list[str]:

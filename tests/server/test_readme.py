@@ -24,7 +24,7 @@ from tests.server.running import private_places
 pytestmark = pytest.mark.server
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PORT = "127.0.0.1:8080"
+PORT = "127.0.0.1:8000"
 
 RUN_ELSEWHERE = {
     "docker-compose up": "tests/docker",
@@ -68,7 +68,7 @@ class Clone:
             "PTHSERVE_CONFIG": str(self.places.config),
         }
         address = next(
-            line for line in self.places.config.read_text().splitlines() if "inference_address=http" in line
+            line for line in self.places.config.read_text().splitlines() if line.startswith("gateway_address=")
         )
         self.port = address.rpartition("//")[2]
         self.up: subprocess.Popen[str] | None = None

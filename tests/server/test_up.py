@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from scripts.places import ROOT, Places
-from tests.server.running import Running, command, environment, private_places, temporary
+from tests.server.running import Running, command, environment, private_places, run, temporary
 
 pytestmark = pytest.mark.server
 
@@ -40,24 +40,13 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def run(places: Places, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(places, *words),
-        cwd=ROOT,
-        env=environment(places),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def left_behind(places: Places) -> list[str]:
     return [path.name for path in temporary(places).iterdir()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_stops_everything_and_leaves_nothing(places: Places, number: signal.Signals) -> None:
-    running = Running(places, ("diabetes",))
+    running = Running(places, "diabetes")
     running.wait_serving()
     family = psutil.Process(running.process.pid).children(recursive=True)
     assert {"java"} <= {child.name() for child in family}
@@ -137,7 +126,7 @@ def test_a_port_in_use_is_one_line_with_the_remedy(places: Places) -> None:
 
 
 def test_names_choose_what_is_served(places: Places) -> None:
-    running = Running(places, ("diabetes",))
+    running = Running(places, "diabetes")
     try:
         running.wait_serving()
         assert running.worker_pids("diabetes")
@@ -179,7 +168,7 @@ if "PTHSERVE_FAILURES" in os.environ:
 def test_a_signal_while_a_worker_starts_does_not_wait_for_it(models: Path, places: Places) -> None:
     with (models / "diabetes" / "model.py").open("a", encoding="utf-8") as model:
         model.write(SLEEPS_IN_A_WORKER.format(path=str(places.state / "asleep")))
-    running = Running(places, ("diabetes",))
+    running = Running(places, "diabetes")
     running.wait(lambda: (places.state / "asleep").exists())
     family = _family(running)
     assert running.stop(signal.SIGTERM) == 130
@@ -190,7 +179,7 @@ def test_a_signal_while_a_worker_starts_does_not_wait_for_it(models: Path, place
 
 def test_folders_may_have_names_beyond_ascii(tmp_path: Path, models: Path) -> None:
     odd = private_places(tmp_path / "größe 日本", models)
-    running = Running(odd, ("diabetes",))
+    running = Running(odd, "diabetes")
     try:
         running.wait_serving()
     finally:

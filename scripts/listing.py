@@ -1,0 +1,43 @@
+"""list: every version of every model on this node, and how it is."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.console import Console
+
+from scripts import asking
+from scripts.endpoints import print_table
+from scripts.observed import SeenVersion
+from scripts.places import Places
+
+COLUMNS = (
+    "model", "version", "default", "state", "workers", "device", "queue", "active", "memory", "runtime",
+    "samples",
+)  # fmt: skip
+
+
+def list_models(places: Places, as_json: bool, console: Console) -> int:
+    seen = asking.running(places)
+    if as_json:
+        print(msgspec.json.encode(seen.models).decode())
+        return 0
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for name, model in sorted(seen.models.items()):
+        for number, version in model.versions.items():
+            rows.append((name, number, "yes" if number == model.default else "", *row(version)))
+    print_table(rows, console)
+    return 0
+
+
+def row(version: SeenVersion) -> tuple[str, ...]:
+    """One version's columns, behind name and number."""
+    return (
+        version.state,
+        f"{version.ready} of {version.wanted}",
+        version.device,
+        str(version.queue),
+        "-" if version.active is None else str(version.active),
+        f"{version.memory / 2**20:.0f} MiB" if version.memory else "-",
+        version.runtime,
+        version.samples or "-",
+    )

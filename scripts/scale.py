@@ -1,0 +1,56 @@
+"""scale: another number of workers for an endpoint, now and after every restart."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.console import Console
+
+from scripts import admission, asking, mar, wanted
+from scripts.endpoints import say
+from scripts.errors import CommandError
+from scripts.observed import Observed
+from scripts.places import Places
+from scripts.wanted import Wanted
+
+
+def scale(places: Places, name: str, workers: int, patience: float, console: Console) -> int:
+    """0 once so many are READY; raises CommandError, and then it is as it was before.
+
+    Fewer only while the model is idle: TorchServe would end a busy worker and run its job again.
+    """
+    with asking.alone(places, name):
+        seen = asking.running(places).models.get(name)
+        if seen is None or not seen.default:
+            raise CommandError(f"{name} isn't registered", hint=f"scripts/pthserve register {name}")
+        version = seen.default
+        before = wanted.load(places).model(name).versions[version].workers
+        if before == workers:
+            say(console, f"{name} {version} has {workers} workers already")
+            return 0
+        revision = asking.ask(places, lambda state: scaled(state, name, version, workers))
+        if workers > before:
+            patience = mar.read_recipe(mar.path_in(places, name, version)).startup_timeout + admission.MARGIN
+        with console.status(f"{name}: from {before} to {workers} workers"):
+            done = asking.wait(places, revision, lambda now: _has(now, name, version, workers), patience)
+        if not done:
+            asking.ask(places, lambda state: scaled(state, name, version, before))
+            why = "they didn't become READY" if workers > before else "it was never idle"
+            raise CommandError(
+                f"{name} {version}: after {patience:.0f} s {why}; it keeps its {before}",
+                hint="see .pthserve/logs/torchserve.log"
+                if workers > before
+                else "try when less is asked of it",
+            )
+        say(console, f"✓ {name} {version}: {workers} workers READY")
+        return 0
+
+
+def scaled(before: Wanted, name: str, version: str, workers: int) -> Wanted:
+    model = before.model(name)
+    one = msgspec.structs.replace(model.versions[version], workers=workers)
+    return before.having(name, msgspec.structs.replace(model, versions={**model.versions, version: one}))
+
+
+def _has(seen: Observed, name: str, version: str, workers: int) -> bool:
+    one = seen.version(name, version)
+    return one is not None and one.state == "ready" and one.ready == one.wanted == workers
