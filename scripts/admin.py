@@ -53,6 +53,10 @@ class Admin:
     def reopen_logs(self) -> None:
         self._ask("POST", "/reopen_logs")
 
+    def drain(self) -> None:
+        """Ask callers to close their connections, with each answer, and stop listening a little later."""
+        self._ask("POST", "/drain_listeners?graceful&inboundonly&skip_exit")
+
     def _ask(self, method: str, target: str) -> bytes:
         connection = Connection(self._path)
         try:

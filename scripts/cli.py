@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -37,13 +38,90 @@ def main(
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--host", help="Address that callers reach; the management API stays on loopback.")
+@click.option("--host", help="Address that callers reach; everything else stays on loopback.")
+@click.option("--gateway/--no-gateway", default=True, help="Without: TorchServe alone, for your own gateway.")
 @click.pass_obj
-def up(places: Places, names: tuple[str, ...], host: str | None) -> None:
-    """Serve the models of models/ (or those named) until Ctrl-C."""
+def up(places: Places, names: tuple[str, ...], host: str | None, gateway: bool) -> None:
+    """Serve what is wanted and the models of models/ (or those named) until Ctrl-C."""
     from scripts.up import up
 
-    sys.exit(up(places, names, host, Console()))
+    sys.exit(up(places, names, host, gateway, Console()))
+
+
+@main.command()
+@click.argument("source", metavar="NAME|FILE.mar")
+@click.pass_obj
+def register(places: Places, source: str) -> None:
+    """Bring a model of models/, or an archive, to READY beside what serves."""
+    from scripts.register import register
+
+    sys.exit(register(places, source, Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("version", required=False)
+@click.pass_obj
+def promote(places: Places, name: str, version: str | None) -> None:
+    """Lead callers to the recipe's version (or VERSION); the old one answers what it has accepted."""
+    from scripts.promote import promote
+
+    sys.exit(promote(places, name, version, Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.pass_obj
+def rollback(places: Places, name: str) -> None:
+    """Lead callers back to the version before."""
+    from scripts.promote import rollback
+
+    sys.exit(rollback(places, name, Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("workers", type=click.IntRange(1, 256))
+@click.option("--deadline", type=click.FloatRange(0), default=60.0, show_default=True, help="s, when fewer.")
+@click.pass_obj
+def scale(places: Places, name: str, workers: int, deadline: float) -> None:
+    """Give an endpoint another number of workers; fewer as soon as it is idle."""
+    from scripts.scale import scale
+
+    sys.exit(scale(places, name, workers, deadline, Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("version", required=False)
+@click.option("--deadline", type=click.FloatRange(0), default=60.0, show_default=True, help="s, to drain.")
+@click.pass_obj
+def unregister(places: Places, name: str, version: str | None, deadline: float) -> None:
+    """Take a model (or one version) away, once what it has accepted is answered."""
+    from scripts.unregister import unregister
+
+    sys.exit(unregister(places, name, version, deadline, Console()))
+
+
+@main.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def list_command(places: Places, as_json: bool) -> None:
+    """Every version here: state, workers READY of wanted, device, queue, active, memory, runtime, samples."""
+    from scripts.listing import list_models
+
+    sys.exit(list_models(places, as_json, Console()))
+
+
+@main.command()
+@click.option("--ready", is_flag=True, help="Say only what can't answer; exit status 1 if anything can't.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_obj
+def status(places: Places, ready: bool, names: tuple[str, ...]) -> None:
+    """How this node is; exit status 1 unless all that is wanted answers."""
+    from scripts.status import status
+
+    sys.exit(status(places, ready, names, Console()))
 
 
 @main.command()
@@ -54,6 +132,45 @@ def archive(places: Places, names: tuple[str, ...]) -> None:
     from scripts.archive import archive_all
 
     sys.exit(archive_all(places, names, Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("source", metavar="FILE|DIR|-")
+@click.option("--local", "way", flag_value="local", help="The recipe folder, here; no server is needed.")
+@click.option("--rest", "way", flag_value="rest", default="rest", help="The endpoint by REST, the default.")
+@click.option("--grpc", "way", flag_value="grpc", help="The endpoint by gRPC.")
+@click.option("--version", help="[default: the one that serves]")
+@click.option("--csv", "table", is_flag=True, help="A table in place of JSON.")
+@click.option("--url", help="[default: where `up` serves]")
+@click.option("--jobs", type=click.IntRange(1, 256), default=16, show_default=True, help="In flight at once.")
+@click.pass_obj
+def predict(places: Places, /, name: str, source: str, **asked: Any) -> None:
+    """Print a model's answer to a file, or a line for each file of a folder.
+
+    Exit status 1 if any failed; those are listed at the end.
+    """
+    from scripts.predict import Asked, predict
+
+    sys.exit(predict(places, name, source, Asked(**asked)))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("files", nargs=-1, type=FILE, metavar="[FILE]...")
+@click.option("--version", help="[default: the one that serves]")
+@click.option("--url", help="[default: where `up` serves]")
+@click.option("--grpc-url", help="Where gRPC has another address than --url.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON in place of the table.")
+@click.pass_obj
+def verify(places: Places, /, as_json: bool, **asked: Any) -> None:
+    """Compare a model's answers by recipe folder, archive, REST and gRPC, on its samples and on FILEs.
+
+    Exit status 1 beyond the samples' tolerance, or when a way can't answer.
+    """
+    from scripts.verify import Asked, verify
+
+    sys.exit(verify(places, Asked(**asked), Console(), as_json=as_json))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -32,6 +32,8 @@ APPLY_TIMEOUT = 10.0  # s; 15 ms were seen, 90 ms on two busy cores
 STOP_TIMEOUT = 5.0  # s
 POLL = 0.005  # s
 
+DRAIN_TIME = 1  # s between telling callers, by their answers, to close their connections, and not listening
+
 THREADS = 4
 """At most: one carries several thousand requests a second, as TorchServe does, and the cores are its own."""
 
@@ -115,6 +117,11 @@ class Gateway:
             found = self.console.read_text(encoding="utf-8", errors="replace").splitlines()
             return "\n".join(found[-lines:])
         return ""
+
+    def drain(self) -> None:
+        """Stop listening within DRAIN_TIME; what is connected is still answered, and asked to close."""
+        if self._admin is not None and self.alive():
+            self._admin.drain()
 
     def stop(self) -> None:
         """End Envoy for good; from whichever thread."""
@@ -202,6 +209,10 @@ def _command(scratch: Path, threads: int) -> list[str | Path]:
         scratch / "envoy.json",
         "--concurrency",
         str(threads),
+        "--drain-time-s",
+        str(DRAIN_TIME),
+        "--drain-strategy",
+        "immediate",
         "--disable-hot-restart",  # its shared memory would be shared with any other Envoy here
         "--log-level",
         "warning",

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from handlers.errors import Refusal
 from scripts import observed, views, wanted
 from scripts.config import Config
-from scripts.envoy import Gateway
+from scripts.envoy import DRAIN_TIME, Gateway
 from scripts.errors import CommandError
 from scripts.node import Node, Say
 from scripts.observed import Observed, Phase
@@ -92,10 +92,15 @@ class Supervisor:
         end = time.monotonic() + longest + DRAIN_MARGIN
         self._route()
         self._publish()
+        listening_until = time.monotonic()
+        if self._gateway is not None:
+            with contextlib.suppress(CommandError):
+                self._gateway.drain()
+                listening_until += DRAIN_TIME + POLL
         while self._up and self._server.alive() and time.monotonic() < end:
             with contextlib.suppress(CommandError):
                 self.node.look()
-                if not self._in_flight():
+                if time.monotonic() > listening_until and not self._in_flight():
                     return
             time.sleep(POLL)
 

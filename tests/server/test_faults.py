@@ -227,7 +227,8 @@ def test_a_stop_under_load_loses_no_accepted_request_and_a_start_brings_all_back
     assert all(one.status in (200, 503) for one in accepted), load.summary()
     assert sum(one.status == 503 for one in accepted) <= 6, "refused although it came before the signal"
     assert {one.status for one in refused} <= {0, 200, 503}, load.summary()
-    assert {one.error for one in refused if not one.status} <= {"ConnectionRefusedError"}, load.summary()
+    never_taken = {"ConnectionRefusedError", "ConnectionResetError"}  # the second: by the kernel alone
+    assert {one.error for one in refused if not one.status} <= never_taken, load.summary()
     (node.places.state / "wanted.json").write_text("garbage", encoding="utf-8")
     again = started.running()
     assert "wanted.json was damaged: back to revision" in again.text()

@@ -10,13 +10,12 @@ import pytest
 from rich.console import Console
 
 from handlers import recipe
-from scripts.catalog import Entry
-from scripts.endpoints import Endpoint, print_endpoints, request_line
+from scripts.endpoints import Endpoint, print_endpoints, request_line, samples
 from scripts.places import ROOT
 
 
 def endpoint(folder: Path) -> Endpoint:
-    return Endpoint(Entry("diabetes", folder, recipe.load(folder)), "http://127.0.0.1:1/predictions/diabetes")
+    return Endpoint(recipe.load(folder), 2, folder, "http://127.0.0.1:1/predictions/diabetes")
 
 
 def test_the_request_line_is_quoted_and_seen_from_where_the_user_is(
@@ -37,7 +36,7 @@ def test_self_recorded_samples_are_shown_as_such(tmp_path: Path) -> None:
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     kept = text[: text.index("samples:")] + "samples: [{input: samples/patient1.json}]\n"
     (folder / "recipe.yaml").write_text(kept, encoding="utf-8")
-    assert endpoint(folder).samples == "1 passed (1 self-recorded)"
+    assert samples(recipe.load(folder)) == "1 passed (1 self-recorded)"
 
 
 def test_what_needs_training_is_printed_with_its_command() -> None:
@@ -45,3 +44,17 @@ def test_what_needs_training_is_printed_with_its_command() -> None:
     print_endpoints([endpoint(ROOT / "models" / "diabetes")], ["big"], Console(file=stream, width=40))
     assert "big needs training: scripts/pthserve train big" in stream.getvalue()
     assert "3 passed" in stream.getvalue()
+
+
+def test_the_table_is_aligned_however_narrow_the_screen() -> None:
+    stream = io.StringIO()
+    print_endpoints([endpoint(ROOT / "models" / "diabetes")], [], Console(file=stream, width=20))
+    lines = stream.getvalue().splitlines()
+    assert lines[1].split() == ["endpoint", "version", "workers", "samples", "answers"]
+    assert lines[2].split() == ["diabetes", "1.0", "2", "3", "passed", "regress"]
+    assert lines[1].index("samples") == lines[2].index("3 passed")
+
+
+def test_without_a_recipe_here_the_request_has_a_place_for_the_file(tmp_path: Path) -> None:
+    one = Endpoint(recipe.load(ROOT / "models" / "diabetes"), 1, tmp_path / "gone", "http://127.0.0.1:1/x")
+    assert request_line(one) == "curl -T FILE http://127.0.0.1:1/x"
