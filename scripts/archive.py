@@ -9,13 +9,14 @@ from msgspec import UNSET, Struct
 from rich.console import Console
 
 from handlers.errors import Refusal, listed
-from scripts import catalog, mar
+from scripts import catalog
 from scripts.catalog import Entry, require_files
-from scripts.children import Children
 from scripts.endpoints import say
 from scripts.errors import CommandError
-from scripts.fetch import fetch
+from scripts.packing import mar
+from scripts.packing.fetch import fetch
 from scripts.places import Places, shown
+from scripts.processes.children import Children
 
 
 class Outcome(Struct, frozen=True):

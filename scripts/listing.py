@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from scripts import asking
 from scripts.endpoints import print_table
-from scripts.observed import SeenVersion
 from scripts.places import Places
+from scripts.state import asking
+from scripts.state.observed import SeenVersion
 
 COLUMNS = (
     "model", "version", "default", "state", "workers", "device", "queue", "active", "memory", "runtime",

@@ -12,14 +12,15 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scripts import catalog, scoring
-from scripts.addresses import default_grpc, default_url
+from scripts import catalog
+from scripts.calling import scoring
+from scripts.calling.addresses import default_grpc, default_url
+from scripts.calling.lines import JsonLines, Lines, Table
+from scripts.calling.scoring import Scored
+from scripts.calling.ways import ByGrpc, Rest, Way, check_names
 from scripts.endpoints import say
 from scripts.errors import CommandError
-from scripts.lines import JsonLines, Lines, Table
 from scripts.places import Places, shown
-from scripts.scoring import Scored
-from scripts.ways import ByGrpc, Rest, Way, check_names
 
 STDIN = "-"
 
@@ -67,7 +68,7 @@ def _way(places: Places, name: str, asked: Asked) -> Way:
             hint="leave out --version, or --local",
         )
     catalog.require_files(entry)
-    from scripts.local import Local  # imports torch, which takes seconds
+    from scripts.calling.local import Local  # imports torch, which takes seconds
 
     return Local(entry.folder)
 

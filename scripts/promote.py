@@ -5,13 +5,15 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from scripts import admission, asking, mar, views, wanted
 from scripts.endpoints import say
 from scripts.errors import CommandError
-from scripts.observed import Observed
+from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.register import archived
-from scripts.wanted import Wanted, WantedModel
+from scripts.serving import views
+from scripts.state import admission, asking, wanted
+from scripts.state.observed import Observed
+from scripts.state.wanted import Wanted, WantedModel
 
 KEPT = 3
 """Archives of former defaults that stay in the store, for `rollback`."""

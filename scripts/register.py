@@ -7,12 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts import admission, asking, catalog, mar
+from scripts import catalog
 from scripts.archive import archive
-from scripts.children import Children
 from scripts.endpoints import say
 from scripts.errors import CommandError
+from scripts.packing import mar
 from scripts.places import Places, shown
+from scripts.processes.children import Children
+from scripts.state import admission, asking
 
 
 def register(places: Places, source: str, console: Console) -> int:

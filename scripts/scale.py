@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from scripts import admission, asking, mar, wanted
 from scripts.endpoints import say
 from scripts.errors import CommandError
-from scripts.observed import Observed
+from scripts.packing import mar
 from scripts.places import Places
-from scripts.wanted import Wanted
+from scripts.state import admission, asking, wanted
+from scripts.state.observed import Observed
+from scripts.state.wanted import Wanted
 
 
 def scale(places: Places, name: str, workers: int, patience: float, console: Console) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from scripts import asking, wanted
 from scripts.endpoints import say
-from scripts.observed import Observed
 from scripts.places import Places
+from scripts.state import asking, wanted
+from scripts.state.observed import Observed
 
 
 def status(places: Places, ready: bool, names: Sequence[str], console: Console) -> int:

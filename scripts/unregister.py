@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from scripts import asking, wanted
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.places import Places
-from scripts.wanted import Wanted
+from scripts.state import asking, wanted
+from scripts.state.wanted import Wanted
 
 
 def unregister(places: Places, name: str, version: str | None, patience: float, console: Console) -> int:

@@ -12,19 +12,23 @@ from types import FrameType
 from rich.console import Console
 
 from handlers.errors import Refusal
-from scripts import config, durable, mar, scratch, startup, wanted
+from scripts import config
 from scripts.archive import Outcome
 from scripts.catalog import Entry
-from scripts.children import Children
 from scripts.config import Config
 from scripts.endpoints import Endpoint, print_endpoints, say
-from scripts.envoy import Gateway
 from scripts.errors import CommandError
-from scripts.observed import Observed
+from scripts.gateway.envoy import Gateway
+from scripts.packing import mar
 from scripts.places import Places, shown
-from scripts.startup import Plan
-from scripts.supervisor import Supervisor
-from scripts.torchserve import TorchServe
+from scripts.processes import scratch
+from scripts.processes.children import Children
+from scripts.serving import startup
+from scripts.serving.startup import Plan
+from scripts.serving.supervisor import Supervisor
+from scripts.serving.torchserve import TorchServe
+from scripts.state import durable, wanted
+from scripts.state.observed import Observed
 
 INTERRUPTED = 130  # as shells report Ctrl-C
 

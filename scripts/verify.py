@@ -14,16 +14,19 @@ from handlers import golden, recipe
 from handlers.errors import Refusal, SampleMismatch, listed
 from handlers.recipe import Recipe
 from handlers.tasks import open_task
-from scripts import archived, catalog, mar, refused
-from scripts.addresses import default_grpc, default_url, served_version
+from scripts import catalog
+from scripts.calling import refused
+from scripts.calling.addresses import default_grpc, default_url, served_version
+from scripts.calling.local import Local
+from scripts.calling.ways import ByGrpc, Rest, Way, check_names
 from scripts.catalog import Entry
 from scripts.endpoints import say
 from scripts.errors import CommandError
-from scripts.local import Local
+from scripts.packing import mar
 from scripts.places import Places, shown
-from scripts.scratch import Scratch
-from scripts.verdict import Answers, Reference, Verdict, judge, print_verdict
-from scripts.ways import ByGrpc, Rest, Way, check_names
+from scripts.processes.scratch import Scratch
+from scripts.proof import archived
+from scripts.proof.verdict import Answers, Reference, Verdict, judge, print_verdict
 
 
 class Asked(Struct, frozen=True):

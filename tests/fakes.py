@@ -16,7 +16,7 @@ import pytest
 from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered, WorkerSeen
 from scripts.errors import CommandError
-from scripts.routing import Routing
+from scripts.gateway.routing import Routing
 
 NO_PROCESS = 2**22 + 1
 """A pid that no process can have: the kernel's own limit is 2**22."""

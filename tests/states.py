@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from scripts import observed, wanted
-from scripts.observed import Observed, SeenModel, SeenVersion
 from scripts.places import Places
-from scripts.wanted import Wanted, WantedModel, WantedVersion
+from scripts.state import observed, wanted
+from scripts.state.observed import Observed, SeenModel, SeenVersion
+from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 
 
 def recipe_of(name: str, version: str, **keys: Any) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import requests
 from handlers.handler import Handler
 from handlers.wire import Row
 from scripts import catalog, config
-from scripts.children import Children
-from scripts.fetch import fetch
+from scripts.packing.fetch import fetch
 from scripts.places import Places
+from scripts.processes.children import Children
 from tests.answers import largest_difference
 from tests.docker.composed import Composed, docker, first_sample
 

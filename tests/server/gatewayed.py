@@ -17,8 +17,8 @@ import grpc
 import requests
 
 from scripts import config
-from scripts.envoy import Gateway
-from scripts.routing import ModelRoutes, Route, Routing
+from scripts.gateway.envoy import Gateway
+from scripts.gateway.routing import ModelRoutes, Route, Routing
 from tests.server.fake_torchserve import METHOD, FakeTorchServe
 from tests.server.running import private_places
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 
-from scripts import observed
 from scripts.client import Inference, Management
 from scripts.config import Config, load
-from scripts.observed import Observed
 from scripts.places import ROOT, Places
+from scripts.state import observed
+from scripts.state.observed import Observed
 
 START_TIMEOUT = 400  # s; packing six models on two busy cores
 STOP_TIMEOUT = 40  # s

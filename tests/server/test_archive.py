@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from scripts import archive, catalog
-from scripts.children import Children
 from scripts.errors import CommandError
+from scripts.packing.rehearsal import Rejected
 from scripts.places import ROOT, Places
-from scripts.rehearsal import Rejected
+from scripts.processes.children import Children
 
 pytestmark = pytest.mark.server
 

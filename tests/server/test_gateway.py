@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from scripts.routing import Routing
+from scripts.gateway.routing import Routing
 from tests.server.fake_torchserve import WORKER_DIED, Answer, Reset, Seen, handler_says, torchserve_says
 from tests.server.gatewayed import LIMIT, Gatewayed, error, eventually, read_answer, routing
 
@@ -435,7 +435,7 @@ def test_a_large_log_is_put_aside(gatewayed: Gatewayed, monkeypatch: pytest.Monk
     for number in range(5):
         gatewayed.post("/predictions/cat", headers={"x-request-id": f"turn-{number}"})
         gatewayed.log(f"turn-{number}")
-        monkeypatch.setattr("scripts.rotation.LARGEST", 1)
+        monkeypatch.setattr("scripts.gateway.rotation.LARGEST", 1)
         gateway.rotate_log()
         monkeypatch.undo()
     gatewayed.post("/predictions/cat", headers={"x-request-id": "last"})

@@ -16,10 +16,10 @@ import psutil
 import pytest
 import requests
 
-from scripts import replies, xds
-from scripts.admin import Admin
-from scripts.envoy import Gateway
 from scripts.errors import CommandError
+from scripts.gateway import replies, xds
+from scripts.gateway.admin import Admin
+from scripts.gateway.envoy import Gateway
 from tests.server.fake_torchserve import METHOD, Answer, Reset, Seen, handler_says, message
 from tests.server.gatewayed import Gatewayed, error, eventually, read_answer, routing
 
@@ -143,7 +143,7 @@ def test_what_envoy_rejects_is_told_at_once_and_the_old_routes_stay(
     gatewayed: Gatewayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr("scripts.routes.IDLE", -100.0)
+        broken.setattr("scripts.gateway.routes.IDLE", -100.0)
         begun = time.monotonic()
         with pytest.raises(CommandError, match=r"didn't take its routes:(.|\n)*rejected"):
             gatewayed.gateway.publish(routing("2.0"))
@@ -154,7 +154,7 @@ def test_what_envoy_rejects_is_told_at_once_and_the_old_routes_stay(
 
 
 def test_what_cant_start_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.bootstrap.document", lambda *_: {"no_such_key": 1})
+    monkeypatch.setattr("scripts.gateway.bootstrap.document", lambda *_: {"no_such_key": 1})
     gatewayed = Gatewayed(tmp_path)
     try:
         with pytest.raises(CommandError, match=r"didn't start:(.|\n)*no_such_key"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from scripts import catalog
-from scripts.grpc_client import Grpc
-from scripts.local import Local
-from scripts.refused import NoServer, Refused
-from scripts.ways import ByGrpc, Rest, Way
+from scripts.calling.grpc_client import Grpc
+from scripts.calling.local import Local
+from scripts.calling.refused import NoServer, Refused
+from scripts.calling.ways import ByGrpc, Rest, Way
 from tests.server.running import Running
 
 pytestmark = pytest.mark.server

@@ -17,7 +17,8 @@ from skimage import data
 
 from handlers.handler import Handler
 from handlers.wire import Row
-from scripts import catalog, mar
+from scripts import catalog
+from scripts.packing import mar
 from tests.answers import largest_difference
 from tests.server.running import Running
 

@@ -67,9 +67,8 @@ class Clone:
             "PTHSERVE_VENV": os.environ.get("PTHSERVE_VENV", str(ROOT / ".venv")),
             "PTHSERVE_CONFIG": str(self.places.config),
         }
-        address = next(
-            line for line in self.places.config.read_text().splitlines() if line.startswith("gateway_address=")
-        )
+        lines = self.places.config.read_text(encoding="utf-8").splitlines()
+        address = next(line for line in lines if line.startswith("gateway_address="))
         self.port = address.rpartition("//")[2]
         self.up: subprocess.Popen[str] | None = None
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from scripts import mar
+from scripts.packing import mar
 from scripts.places import ROOT, Places
 from tests.server.running import Running, command
 

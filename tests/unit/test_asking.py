@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import asking, durable, observed, wanted
 from scripts.errors import CommandError
 from scripts.places import Places
+from scripts.state import asking, durable, observed, wanted
 from tests.fakes import Clock, stop_time
 from tests.states import model, seen
 

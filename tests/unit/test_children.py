@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from scripts.children import Children, bare_environment
 from scripts.errors import CommandError
+from scripts.processes.children import Children, bare_environment
 
 FOREVER = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 

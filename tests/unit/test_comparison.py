@@ -11,8 +11,8 @@ import pytest
 from handlers import recipe, tasks
 from handlers.recipe import Sample, Tolerance
 from handlers.tasks import Task
-from scripts.comparison import Gap, gaps
-from scripts.expectation import expected_gaps
+from scripts.proof.comparison import Gap, gaps
+from scripts.proof.expectation import expected_gaps
 from tests import tiny_models
 
 TOLERANCE = Tolerance()

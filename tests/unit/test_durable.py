@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts import durable
 from scripts.places import ROOT
+from scripts.state import durable
 
 DIES_AT_EVERY_LINE = """
 import os, pathlib, signal, sys
 from pathlib import Path
-from scripts import durable
+from scripts.state import durable
 
 path, seen = Path(sys.argv[1]), []
 
@@ -47,7 +47,7 @@ print(len(seen) > 10,  seen[0], seen[-2], seen[-1])
 HOLDS = """
 import sys, time
 from pathlib import Path
-from scripts import durable
+from scripts.state import durable
 with durable.locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -75,7 +75,7 @@ def test_a_disk_that_fails_leaves_the_old_content_and_nothing_besides(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"scripts.durable.os.{step}", fail)
+    monkeypatch.setattr(f"scripts.state.durable.os.{step}", fail)
     with pytest.raises(OSError, match="No space left"):
         durable.replace(path, b"new")
     assert path.read_bytes() == b"old"

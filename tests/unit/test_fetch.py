@@ -12,10 +12,10 @@ import pytest
 from handlers.recipe import Source
 from scripts import catalog
 from scripts.catalog import Entry
-from scripts.children import Children
 from scripts.errors import CommandError
-from scripts.fetch import fetch
+from scripts.packing.fetch import fetch
 from scripts.places import ROOT, Places
+from scripts.processes.children import Children
 
 WEIGHTS = b"the weights"
 

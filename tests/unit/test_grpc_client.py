@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import pytest
 
-from scripts import stubs
+from scripts.calling import stubs
+from scripts.calling.grpc_client import Grpc
+from scripts.calling.refused import NoServer, Refused
 from scripts.errors import CommandError
-from scripts.grpc_client import Grpc
-from scripts.refused import NoServer, Refused
 from tests.unit.test_refused import BODY
 
 Answer = Callable[[Any, Any], bytes]

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from handlers.recipe import Recipe
-from scripts import life
 from scripts.client import QueueSeen, Registered, WorkerSeen
-from scripts.life import Life
-from scripts.observed import State
+from scripts.serving import life
+from scripts.serving.life import Life
+from scripts.state.observed import State
 from tests.fakes import NO_PROCESS, Clock, booting, dead, ready, stop_time, with_process
 from tests.states import recipe_of
 

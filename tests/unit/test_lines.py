@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from scripts.calling.lines import JsonLines, Table
+from scripts.calling.refused import Refused
+from scripts.calling.scoring import Scored
 from scripts.errors import CommandError
-from scripts.lines import JsonLines, Table
-from scripts.refused import Refused
-from scripts.scoring import Scored
 
 CLASSES = (
     b'{"predictions":[{"label":"seven","index":7,"score":5.6982317e-5},{"label":"x","index":1,"score":0}]}'

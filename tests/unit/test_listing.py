@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scripts import durable, listing, observed
+from scripts import listing
 from scripts.errors import CommandError
-from scripts.observed import SeenModel, SeenVersion
 from scripts.places import Places
+from scripts.state import durable, observed
+from scripts.state.observed import SeenModel, SeenVersion
 from tests.states import printed, seen
 
 FULL = SeenVersion(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts import life, node, registering
 from scripts.errors import CommandError
-from scripts.life import Life
-from scripts.node import Node
 from scripts.places import Places
-from scripts.wanted import Wanted, WantedModel, WantedVersion
+from scripts.serving import life, node, registering
+from scripts.serving.life import Life
+from scripts.serving.node import Node
+from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 from tests.fakes import Management, Pool, Server, booting, dead, ready, stop_time
 from tests.states import model, pack, state
 

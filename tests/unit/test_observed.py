@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import durable, observed
-from scripts.observed import SeenModel, SeenVersion
 from scripts.places import Places
+from scripts.state import durable, observed
+from scripts.state.observed import SeenModel, SeenVersion
 from tests.states import seen
 
 STATE = seen(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import ports
 from scripts.config import Address
 from scripts.errors import CommandError
+from scripts.processes import ports
 
 SOURCE = Path("/etc/config.properties")
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.calling.refused import Refused
 from scripts.errors import CommandError
 from scripts.places import ROOT, Places
 from scripts.predict import Asked, predict
-from scripts.refused import Refused
 from tests import tiny_models
 
 SUM = "return x.sum(1, keepdim=True) * self.scale"

@@ -10,13 +10,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from scripts import asking, durable, promote, wanted
-from scripts.admission import Failed
+from scripts import promote
 from scripts.errors import CommandError
-from scripts.observed import SeenVersion
 from scripts.places import Places
 from scripts.promote import moved, rollback
-from scripts.wanted import Wanted, WantedModel, WantedVersion
+from scripts.state import asking, durable, wanted
+from scripts.state.admission import Failed
+from scripts.state.observed import SeenVersion
+from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 from tests.fakes import Clock, stop_time
 from tests.states import Follower, model, pack, printed, state, store
 

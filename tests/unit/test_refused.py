@@ -8,7 +8,7 @@ import pytest
 from handlers import wire
 from handlers.errors import BadInput, ForwardFailed
 from handlers.wire import Row
-from scripts import refused
+from scripts.calling import refused
 
 BODY = wire.refuse(Row({}, request_id="abc"), BadInput("no picture", code="bad_image", hint="send one")).body
 

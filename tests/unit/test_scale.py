@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scripts import asking, durable, wanted
-from scripts.admission import MARGIN
 from scripts.errors import CommandError
-from scripts.observed import SeenModel, SeenVersion
 from scripts.places import Places
 from scripts.scale import scale, scaled
+from scripts.state import asking, durable, wanted
+from scripts.state.admission import MARGIN
+from scripts.state.observed import SeenModel, SeenVersion
 from tests.fakes import Clock, stop_time
 from tests.states import Follower, model, pack, printed, seen, state, store
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts import scoring
+from scripts.calling import scoring
+from scripts.calling.refused import NoServer, Refused
+from scripts.calling.scoring import Input, Scored
 from scripts.errors import CommandError
-from scripts.refused import NoServer, Refused
-from scripts.scoring import Input, Scored
 
 
 class Way:

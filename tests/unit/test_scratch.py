@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import scratch
 from scripts.places import ROOT
-from scripts.scratch import Scratch
+from scripts.processes import scratch
+from scripts.processes.scratch import Scratch
 
 LEAVES_A_PROCESS = """
 import subprocess, sys, time
-from scripts.scratch import Scratch
+from scripts.processes.scratch import Scratch
 scratch = Scratch("test-")
 folder = scratch.path
 worker = subprocess.Popen(

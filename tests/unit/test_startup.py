@@ -10,14 +10,17 @@ import pytest
 import yaml
 
 from handlers.errors import Refusal
-from scripts import admission, asking, catalog, mar, startup, wanted
+from scripts import catalog
 from scripts.archive import Outcome
 from scripts.catalog import Entry
-from scripts.children import Children
 from scripts.errors import CommandError
+from scripts.packing import mar
 from scripts.places import Places
-from scripts.startup import Plan
-from scripts.wanted import Wanted, WantedModel, WantedVersion
+from scripts.processes.children import Children
+from scripts.serving import startup
+from scripts.serving.startup import Plan
+from scripts.state import admission, asking, wanted
+from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 from tests.states import model, pack, recipe_of, state
 
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from scripts import durable, observed
 from scripts.errors import CommandError
-from scripts.observed import Observed, SeenModel, SeenVersion
 from scripts.places import Places
+from scripts.state import durable, observed
+from scripts.state.observed import Observed, SeenModel, SeenVersion
 from scripts.status import problems_of, status
 from tests.states import model, printed, seen, store
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import stubs
+from scripts.calling import stubs
 from scripts.errors import CommandError
 from scripts.places import ROOT
 
@@ -56,7 +56,7 @@ def test_where_nothing_can_be_written_they_are_this_process_s_own(
 
 def test_processes_that_build_at_the_same_time_leave_one_result(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from scripts import stubs;"
+        "import sys, pathlib; from scripts.calling import stubs;"
         "stubs._places = lambda: iter([pathlib.Path(sys.argv[1])]); print(stubs.load().services.__file__)"
     )
     running = [
@@ -82,7 +82,7 @@ def test_a_jar_without_them_is_told(tmp_path: Path) -> None:
 
 def test_nothing_imports_grpc_or_torch_before_it_is_used() -> None:
     program = (
-        "import sys, scripts.cli, scripts.grpc_client, scripts.predict, scripts.stubs;"
+        "import sys, scripts.cli, scripts.calling.grpc_client, scripts.predict, scripts.calling.stubs;"
         "print({'grpc', 'grpc_tools', 'google', 'torch'} & sys.modules.keys())"
     )
     done = subprocess.run(

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from scripts import durable, life, node, observed, registering, scratch, supervisor, up, views, wanted
-from scripts.envoy import DRAIN_TIME
+from scripts import up
 from scripts.errors import CommandError
-from scripts.observed import Observed
+from scripts.gateway.envoy import DRAIN_TIME
 from scripts.places import Places
-from scripts.supervisor import LONGEST_PAUSE, POLL, SILENCE, START_TIMEOUT, Supervisor
+from scripts.processes import scratch
+from scripts.serving import life, node, registering, supervisor, views
+from scripts.serving.supervisor import LONGEST_PAUSE, POLL, SILENCE, START_TIMEOUT, Supervisor
+from scripts.state import durable, observed, wanted
+from scripts.state.observed import Observed
 from tests.fakes import Gateway, Pool, Server, stop_time
 from tests.states import model, pack, seen, settings, store
 

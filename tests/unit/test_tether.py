@@ -8,11 +8,11 @@ import sys
 import psutil
 
 from scripts.places import ROOT
-from scripts.tether import tethered
+from scripts.processes.tether import tethered
 
 STARTS_ONE_AND_WAITS = """
 import subprocess, sys, time
-from scripts.tether import tethered
+from scripts.processes.tether import tethered
 SLEEPS = "print('up', flush=True); import time; time.sleep(60)"
 child = subprocess.Popen(tethered([sys.executable, "-c", SLEEPS]))
 print(child.pid, flush=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scripts import asking, durable, wanted
 from scripts.errors import CommandError
-from scripts.observed import SeenVersion
 from scripts.places import Places
+from scripts.state import asking, durable, wanted
+from scripts.state.observed import SeenVersion
 from scripts.unregister import marked, unregister, without
 from tests.fakes import Clock, stop_time
 from tests.states import Follower, model, printed, state, store

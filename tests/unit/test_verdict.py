@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from handlers import recipe, tasks
-from scripts.refused import Refused
-from scripts.verdict import Answers, Reference, Verdict, judge, print_verdict
+from scripts.calling.refused import Refused
+from scripts.proof.verdict import Answers, Reference, Verdict, judge, print_verdict
 from tests import tiny_models
 
 SAMPLES = [

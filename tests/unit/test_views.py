@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from handlers.recipe import Recipe
-from scripts import life, node, views
 from scripts.client import QueueSeen, Registered
-from scripts.life import Life
-from scripts.node import Node
-from scripts.observed import Phase, State
+from scripts.gateway.routing import Routing
 from scripts.places import Places
-from scripts.routing import Routing
-from scripts.wanted import Wanted
+from scripts.serving import life, node, views
+from scripts.serving.life import Life
+from scripts.serving.node import Node
+from scripts.state.observed import Phase, State
+from scripts.state.wanted import Wanted
 from tests.fakes import Clock, Pool, Server, dead, ready, stop_time, with_process
 from tests.states import model, recipe_of, state
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from scripts import wanted
 from scripts.places import ROOT, Places
-from scripts.wanted import Wanted, WantedModel, WantedVersion
+from scripts.state import wanted
+from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 from tests.states import model, store
 
 CHANGES = """
 import sys
 from pathlib import Path
-from scripts import wanted
+from scripts.state import wanted
 from scripts.places import Places
-from scripts.wanted import WantedModel
+from scripts.state.wanted import WantedModel
 
 for number in range(50):
     name = f"{sys.argv[2]}{number}"

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts import bootstrap, config, replies, routes, xds
+from scripts import config
+from scripts.gateway import bootstrap, replies, routes, xds
+from scripts.gateway.routing import ModelRoutes, Route, Routing
 from scripts.places import ROOT
-from scripts.routing import ModelRoutes, Route, Routing
 
 UPSTREAMS = xds.Upstreams(("127.0.0.1", 8080), ("127.0.0.1", 7070), Path("torchserve.lua"))
 LIMIT = 1000

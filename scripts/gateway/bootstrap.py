@@ -1,0 +1,72 @@
+"""gateway/envoy.yaml -> the bootstrap of one Envoy, as JSON: each ${NAME} in it becomes a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from scripts.config import Config
+from scripts.gateway import replies
+from scripts.gateway.replies import Document
+from scripts.places import ROOT
+from scripts.processes import ports
+
+FOLDER = ROOT / "gateway"
+
+SANE = (
+    "request.headers[request.headers['x-request-id'].matches('^[A-Za-z0-9_.:-]+$')"
+    " && size(request.headers['x-request-id']) <= 128 ? 'x-request-id' : 'none']"
+)
+"""CEL for the caller's id; nothing where it isn't sane, or there is none."""
+
+
+def document(config: Config, scratch: Path, log: Path) -> Document:
+    host, port = ports.numeric(config.gateway)
+    metrics_host, metrics_port = ports.numeric(config.gateway_metrics)
+    limit = config.gateway_limit
+    sane, fresh = {"command": "CEL", "param": SANE}, "UNIQUE_ID"
+    request_id = _first(sane, fresh)
+    values: dict[str, object] = {
+        "scratch": str(scratch),
+        "gateway": str(FOLDER),
+        "log": str(log.resolve()),
+        "host": host,
+        "port": port,
+        "metrics_host": metrics_host,
+        "metrics_port": metrics_port,
+        "limit": limit,
+        "arrives_in": replies.ARRIVES_IN,
+        "request_id": request_id,
+        "logged_id": _first(sane, {"command": "RESP", "param": "x-request-id"}),
+        "logged_path": _first(
+            {"command": "REQ", "param": "x-pthserve-path"}, {"command": "PATH", "param": "NQ"}
+        ),
+        "mappers": replies.mappers(limit, request_id),
+    }
+    text = (FOLDER / "envoy.yaml").read_text(encoding="utf-8")
+    filled = _filled(yaml.safe_load(text), values)
+    if not isinstance(filled, dict):
+        raise TypeError("gateway/envoy.yaml isn't a mapping")
+    return filled
+
+
+def _first(*operators: object) -> str:
+    """The first of these that yields anything, in Envoy's format strings."""
+    return f"%COALESCE({json.dumps({'operators': operators})})%"
+
+
+def _filled(node: object, values: Mapping[str, object]) -> object:
+    """A text that is one name becomes its value, of whatever type; within a text, names become text."""
+    if isinstance(node, dict):
+        return {key: _filled(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, values) for value in node]
+    if not isinstance(node, str):
+        return node
+    alone = re.fullmatch(r"\$\{(\w+)\}", node)
+    return values[alone[1]] if alone else Template(node).substitute(values) if "${" in node else node

@@ -1,0 +1,106 @@
+"""Routing -> what is in the two files that Envoy watches: its routes (RDS) and its clusters (CDS). Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from scripts.gateway import routes
+from scripts.gateway.replies import Document, header
+from scripts.gateway.routing import Routing
+
+CONNECT = "1s"  # TorchServe is on this machine, or beside it
+KEPT = "60s"  # idle connections; TorchServe itself never closes them
+MOST = 1024
+"""Connections of a version, and requests waiting for one: five times TorchServe's job_queue_size, whose queue
+so fills first. And second attempts: one dead worker takes a whole batch along."""
+
+EXTENSIONS = "type.googleapis.com/envoy.extensions"
+
+
+class Upstreams(Struct, frozen=True):
+    """TorchServe's two ports, as IP address and port, and the script that reads its refusals."""
+
+    rest: tuple[str, int]
+    grpc: tuple[str, int]
+    script: Path
+
+
+def route_configuration(routing: Routing, revision: str, limit: int) -> Document:
+    """All routes. `revision` stands where the gateway's own question finds it."""
+    return {
+        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "name": "routes",
+        "virtual_hosts": [
+            {
+                "name": "callers",
+                "domains": ["*"],
+                "routes": routes.routes(routing, limit),
+                # A body is kept for the second attempt, or there is none; with a margin for grpc.lua's field.
+                "request_body_buffer_limit": limit + 2**16,
+            },
+            {"name": "revision", "domains": ["revision"], "routes": [routes.revision(revision)]},
+        ],
+        "max_direct_response_body_size_bytes": 2**20,  # /ready names every model that isn't
+        "response_headers_to_add": [header("x-request-id", "%REQ(x-request-id)%")],
+        "response_headers_to_remove": [routes.AGAIN],
+    }
+
+
+def clusters(routing: Routing, upstreams: Upstreams) -> list[Document]:
+    """Two for each version, REST and gRPC, those that leave included."""
+    return [
+        _cluster(name, version, upstreams, grpc=grpc)
+        for name, model in routing.models.items()
+        for version in model.versions
+        for grpc in (False, True)
+    ]
+
+
+def _cluster(name: str, version: str, upstreams: Upstreams, *, grpc: bool) -> Document:
+    host, port = upstreams.grpc if grpc else upstreams.rest
+    endpoint = {"address": {"socket_address": {"address": host, "port_value": port}}}
+    own = routes.cluster_name(name, version, grpc=grpc)
+    return {
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": own,
+        "alt_stat_name": own if grpc else f"{own}/rest",  # the tags of gateway/envoy.yaml take it apart
+        "connect_timeout": CONNECT,
+        "load_assignment": {
+            "cluster_name": own,
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
+        },
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": MOST,
+                    "max_pending_requests": MOST,
+                    "max_requests": MOST,
+                    "max_retries": MOST,
+                    "track_remaining": True,  # who waits for a second attempt is on no connection
+                }
+            ]
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions",
+                "common_http_protocol_options": {"idle_timeout": KEPT},
+                "explicit_http_config": {
+                    "http2_protocol_options" if grpc else "http_protocol_options": {},
+                },
+                "http_filters": [
+                    _filter("lua.v3.Lua", default_source_code={"filename": str(upstreams.script)}),
+                    _filter("upstream_codec.v3.UpstreamCodec"),
+                ],
+            }
+        },
+    }
+
+
+def _filter(kind: str, **config: object) -> Document:
+    name = kind.partition(".")[0]
+    return {
+        "name": f"envoy.filters.http.{name}",
+        "typed_config": {"@type": f"{EXTENSIONS}.filters.http.{kind}", **config},
+    }

@@ -1,0 +1,1 @@
+"""A model's folder -> its archive: fetched, staged, rehearsed, sealed, written once."""

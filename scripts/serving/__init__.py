@@ -1,0 +1,1 @@
+"""What `up` runs: the supervisor, its node's versions in TorchServe, and TorchServe itself."""

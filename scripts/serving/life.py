@@ -1,0 +1,142 @@
+"""The life of one version on this node: waiting, loading, ready, recovering, failed, leaving, gone.
+
+Facts come in (`registered`, `see`), nothing is called from here: node.py acts on what it says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Set
+from concurrent.futures import Future
+from pathlib import Path
+
+import psutil
+from msgspec import UNSET
+
+from handlers.recipe import Recipe
+from scripts.client import Registered, WorkerSeen
+from scripts.state.observed import State
+
+FIRST_PAUSE = 5.0  # s, before the second try of what failed; then twice as long each time
+LONGEST_PAUSE = 300.0  # s
+
+LOST = 3.0  # s without a process before a worker counts as given up; TorchServe waits 1, 1, 2, 3, 5, ...
+STEADY = 60.0  # s of answering after which earlier restarts don't count any more
+TORCHSERVE_RETRY = 300  # s; TorchServe's maxRetryTimeoutInSec where the recipe has none
+
+
+class Life:
+    """One version, since it was wanted here."""
+
+    def __init__(self, name: str, version: str, archive: Path) -> None:
+        self.name = name
+        self.version = version
+        self.archive = archive
+        self.recipe: Recipe | None = None  # as soon as the archive could be read
+        self.state: State = "waiting"
+        self.asked = 0  # the wanted revision that the state answers
+        self.told = 0  # workers that TorchServe was asked for
+        self.workers: list[WorkerSeen] = []
+        self.pending = 0  # requests that wait for a worker
+        self.reason = ""
+        self.traceback = ""
+        self.attempts = 0
+        self.retry_at = 0.0  # monotonic
+        self.call: Future[None] | None = None  # registering, or unregistering: under way
+        self.unrouted_since: float | None = None  # monotonic; None while a route leads here
+        self.restarts = 0  # times that its workers were started anew, until it was steady again
+        self.recovered_at = 0.0  # monotonic
+        self._lost: dict[str, float] = {}  # workers without a process -> monotonic, since when
+
+    @property
+    def registered(self) -> bool:
+        """Whether TorchServe knows it."""
+        return self.state in ("ready", "recovering", "leaving")
+
+    @property
+    def ready(self) -> int:
+        return sum(worker.status == "READY" for worker in self.workers)
+
+    @property
+    def unready(self) -> str:
+        """Why it can't answer, in a caller's words; "" while it can."""
+        match self.state:
+            case "ready" | "leaving":
+                return ""
+            case "recovering":
+                return "is recovering: its workers are starting again"
+            case "failed":
+                return "can't be loaded"
+            case _:
+                return "is loading"
+
+    def due(self) -> bool:
+        """Whether it is time to register it."""
+        return self.call is None and self.state in ("waiting", "failed") and time.monotonic() >= self.retry_at
+
+    def ask(self, revision: int) -> None:
+        """Wanted anew in this revision: what failed is tried at once."""
+        if revision > self.asked:
+            self.asked = revision
+            if self.state == "failed":
+                self.forget("waiting")
+
+    def forget(self, state: State) -> None:
+        """As if it had never been registered: TorchServe has ended, or it is tried anew."""
+        self.state, self.workers, self.pending, self.told, self.call = state, [], 0, 0, None
+        self.reason, self.traceback, self.attempts, self.retry_at = "", "", 0, 0.0
+        self.restarts, self.recovered_at = 0, 0.0
+        self._lost.clear()
+
+    def fail(self, reason: str, traceback: str) -> None:
+        """It couldn't be registered, or its workers kept dying; TorchServe doesn't know it any more."""
+        pause = min(FIRST_PAUSE * 2**self.attempts, LONGEST_PAUSE)
+        attempts = self.attempts + 1
+        self.forget("failed")
+        self.reason, self.traceback, self.attempts = reason, traceback, attempts
+        self.retry_at = time.monotonic() + pause
+
+    def succeed(self, workers: int) -> None:
+        """So many workers are READY: its samples have passed in each."""
+        self.forget("ready")
+        self.told = workers
+
+    def see(self, seen: Registered, running: Set[str]) -> None:
+        """What TorchServe says of it now, and which workers have a process, READY or on its way."""
+        self.workers, self.pending = seen.workers, seen.job_queue_status.pending_requests
+        now = time.monotonic()
+        lost = {worker.id for worker in seen.workers if worker.status != "READY"} - running
+        if not seen.workers:
+            lost = {"all"}
+        self._lost = {worker: self._lost.get(worker, now) for worker in lost}
+        if self.state == "ready" and self.ready == 0:
+            self.state = "recovering"
+        elif self.state == "recovering" and self.ready > 0:
+            self.state, self.recovered_at = "ready", now
+        if self.restarts and self.state == "ready" and now - self.recovered_at > STEADY:
+            self.restarts = 0
+
+    def given_up(self) -> int:
+        """How many workers TorchServe doesn't start any more, nor has yet to by its own count."""
+        if not self.ready and all(worker.id in self._lost for worker in self.workers):
+            return self._lost_for(LOST)  # nobody answers: whatever TorchServe is up to, this is faster
+        retry = self.recipe.max_retry_timeout_in_sec if self.recipe is not None else UNSET
+        return self._lost_for((TORCHSERVE_RETRY if retry is UNSET else retry) + LOST)
+
+    def _lost_for(self, seconds: float) -> int:
+        now = time.monotonic()
+        return sum(now - since > seconds for since in self._lost.values())
+
+    def memory(self) -> int:
+        """Bytes that its workers hold now."""
+        return sum(map(_resident, (worker.pid for worker in self.workers if worker.status == "READY")))
+
+    def device(self) -> str:
+        return "gpu" if any(worker.gpu for worker in self.workers) else "cpu"
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0

@@ -1,0 +1,81 @@
+"""What others are told of this node: the gateway its routes, commands the observed state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from handlers.recipe import Recipe
+from scripts.endpoints import samples
+from scripts.gateway.routing import ModelRoutes, Route, Routing
+from scripts.serving.life import Life
+from scripts.serving.node import Node
+from scripts.state.observed import Phase, SeenModel, SeenVersion
+from scripts.state.wanted import Wanted
+
+SHARE = 0.9
+"""Of TorchServe's responseTimeout: the gateway gives up first, so a caller gets a 504 and a worker lives."""
+
+RESTARTING = "is restarting"
+
+
+def deadline(recipe: Recipe | None) -> float:
+    """Seconds that the gateway gives a request."""
+    return SHARE * (recipe.response_timeout if recipe is not None else 1)
+
+
+def routing(node: Node, wanted: Wanted, phase: Phase, *, alive: bool) -> Routing:
+    """The gateway's task: `alive` tells whether TorchServe can be asked at all."""
+    models = {}
+    for name in sorted({life.name for life in node.lives.values()}):
+        routes = {life.version: _route(life, node, wanted, alive) for life in _of(node, name)}
+        models[name] = ModelRoutes(routes, node.defaults.get(name, ""))
+    serving = wanted.serving()
+    ready = alive and phase == "serving" and all(_answers(models, name) for name in serving)
+    return Routing(models, healthy=alive, ready=ready, stopping=phase == "stopping")
+
+
+def _route(life: Life, node: Node, wanted: Wanted, alive: bool) -> Route:
+    model = wanted.serving().get(life.name)
+    version = model.versions.get(life.version) if model is not None else None
+    stays = (version is not None and not version.leaving) or node.defaults.get(life.name) == life.version
+    return Route(deadline(life.recipe), life.unready if alive else RESTARTING, leaving=not stays)
+
+
+def _answers(models: Mapping[str, ModelRoutes], name: str) -> bool:
+    model = models.get(name)
+    route = model.versions.get(model.default) if model is not None else None
+    return route is not None and not route.unready
+
+
+def seen(node: Node, wanted: Wanted) -> dict[str, SeenModel]:
+    """Every version of every model on this node."""
+    models = {}
+    for name in sorted({life.name for life in node.lives.values()}):
+        versions = {life.version: _seen(life, node, wanted) for life in _of(node, name)}
+        models[name] = SeenModel(node.defaults.get(name, ""), versions)
+    return models
+
+
+def _seen(life: Life, node: Node, wanted: Wanted) -> SeenVersion:
+    version = wanted.model(life.name).versions.get(life.version)
+    return SeenVersion(
+        state=life.state,
+        wanted=version.workers if version is not None else life.told,
+        ready=life.ready,
+        asked=life.asked,
+        reason=life.reason,
+        traceback=life.traceback,
+        attempts=life.attempts,
+        retry_in=max(0.0, round(life.retry_at - time.monotonic(), 1)) if life.state == "failed" else 0.0,
+        queue=life.pending,
+        active=node.active(life.name, life.version) if life.registered else None,
+        memory=life.memory(),
+        device=life.device(),
+        runtime="eager",
+        samples=samples(life.recipe) if life.recipe is not None else "",
+    )
+
+
+def _of(node: Node, name: str) -> list[Life]:
+    return sorted((life for life in node.lives.values() if life.name == name), key=lambda life: life.version)

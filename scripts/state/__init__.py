@@ -1,0 +1,1 @@
+"""Wanted and observed: what commands write and the supervisor reads, and the other way round."""

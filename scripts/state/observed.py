@@ -1,0 +1,89 @@
+"""The observed state: what the supervisor of this node sees. It alone writes it, commands read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from scripts.places import Places
+from scripts.state import durable
+
+State = Literal["waiting", "loading", "ready", "recovering", "failed", "leaving"]
+"""waiting for its turn, or for the next try; recovering: no worker is READY, and some were."""
+
+Phase = Literal["starting", "serving", "stopping"]
+
+
+class SeenVersion(Struct, frozen=True, omit_defaults=True):
+    """One version on this node."""
+
+    state: State
+    wanted: int
+    """Workers that it should have."""
+    ready: int = 0
+    """Workers that are READY."""
+    asked: int = 0
+    """Which request for it (the revision) this state answers."""
+    reason: str = ""
+    """Why it failed, in one line."""
+    traceback: str = ""
+    attempts: int = 0
+    """Failed tries in a row."""
+    retry_in: float = 0
+    """Seconds until the next one."""
+    queue: int = 0
+    """Requests that wait for a worker."""
+    active: int | None = None
+    """Requests in flight, as the gateway counts them; None without one."""
+    memory: int = 0
+    """Bytes that its workers hold, shared pages counted in each."""
+    device: str = ""
+    runtime: str = ""
+    samples: str = ""
+
+
+class SeenModel(Struct, frozen=True):
+    """An endpoint on this node."""
+
+    default: str
+    """The version that answers callers who name none; "" while none can."""
+    versions: Mapping[str, SeenVersion]
+
+
+class Observed(Struct, frozen=True):
+    """What the supervisor saw at one moment."""
+
+    revision: int
+    """The wanted revision that it has taken in."""
+    pid: int
+    phase: Phase
+    torchserve: bool
+    """Whether TorchServe lives."""
+    gateway: bool
+    """Whether the gateway lives; also False when it was started without one."""
+    url: str
+    """Where callers reach the endpoints."""
+    grpc: str
+    """HOST:PORT of gRPC."""
+    models: Mapping[str, SeenModel] = field(default_factory=dict)
+
+    def version(self, name: str, version: str) -> SeenVersion | None:
+        model = self.models.get(name)
+        return model.versions.get(version) if model is not None else None
+
+
+def publish(places: Places, seen: Observed) -> None:
+    durable.replace(places.state / "observed.json", msgspec.json.encode(seen), sync=False)
+
+
+def load(places: Places) -> Observed | None:
+    """What is seen now; None when no supervisor runs here."""
+    if not durable.held(places.supervisor_lock):
+        return None
+    try:
+        return msgspec.json.decode((places.state / "observed.json").read_bytes(), type=Observed)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,111 @@
+"""The wanted state: which models, which of their versions, with how many workers. Commands change it, the
+supervisor makes it so. A small file with a revision, changed under a lock, replaced at once or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from scripts.places import Places, shown
+from scripts.state import durable
+
+
+class WantedVersion(Struct, frozen=True, omit_defaults=True):
+    """One version of a model, from its archive model_store/NAME-VERSION.mar."""
+
+    workers: int
+    asked: int = 0
+    """The revision in which it was last asked for: a version that failed is tried anew when it is newer."""
+    leaving: bool = False
+    """Whether it is to be drained and unregistered."""
+
+
+class WantedModel(Struct, frozen=True, omit_defaults=True):
+    """An endpoint. Without versions it was unregistered, and stays so when `up` starts again."""
+
+    default: str = ""
+    versions: Mapping[str, WantedVersion] = field(default_factory=dict)
+    previous: tuple[str, ...] = ()
+    """Versions that were the default before, the latest first: where `rollback` goes."""
+    paused: bool = False
+    """Whether the last `up NAME...` left it out."""
+
+
+class Wanted(Struct, frozen=True):
+    """The whole state, as it lies in the file."""
+
+    revision: int = 0
+    models: Mapping[str, WantedModel] = field(default_factory=dict)
+
+    def serving(self) -> dict[str, WantedModel]:
+        """The models that are to answer."""
+        return {name: model for name, model in self.models.items() if model.versions and not model.paused}
+
+    def model(self, name: str) -> WantedModel:
+        """That model; one without versions if nobody ever asked for it."""
+        return self.models.get(name, WantedModel())
+
+    def having(self, name: str, model: WantedModel) -> Wanted:
+        """The same with that model as given."""
+        return msgspec.structs.replace(self, models={**self.models, name: model})
+
+
+def path(places: Places) -> Path:
+    return places.state / "wanted.json"
+
+
+def copy(places: Places) -> Path:
+    """A second copy of every revision, for the day when the first is damaged."""
+    return places.state / "wanted.copy.json"
+
+
+def load(places: Places) -> Wanted:
+    """The state that was last asked for; from a damaged file, the copy's. Raises OSError."""
+    return _read(path(places)) or _read(copy(places)) or Wanted()
+
+
+def mend(places: Places) -> str:
+    """Write a damaged file anew from the copy, or keep both aside if that is damaged too; what was done."""
+    if _read(path(places)) is not None or not (path(places).exists() or copy(places).exists()):
+        return ""
+    with durable.locked(places.state / "wanted.lock"):
+        good = _read(path(places)) or _read(copy(places))
+        if good is not None:
+            _write(places, good)
+            return f"{shown(path(places))} was damaged: back to revision {good.revision}, the last good one"
+        kept = path(places).with_suffix(".damaged.json")
+        for damaged in (copy(places), path(places)):
+            if damaged.exists():
+                damaged.replace(kept)
+        return f"{shown(path(places))} was damaged beyond reading, kept as {shown(kept)}: starting without it"
+
+
+def change(places: Places, edit: Callable[[Wanted], Wanted]) -> Wanted:
+    """Apply `edit` to the state under the lock and write it with the next revision; what came of it.
+
+    `edit` gets the state with the revision that its result will have. Nothing is written if it raises.
+    """
+    with durable.locked(places.state / "wanted.lock"):
+        before = load(places)
+        next_one = msgspec.structs.replace(before, revision=before.revision + 1)
+        after = edit(next_one)
+        if after.models == before.models:
+            return before
+        _write(places, after)
+        return after
+
+
+def _write(places: Places, state: Wanted) -> None:
+    content = msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n"
+    durable.replace(path(places), content)
+    durable.replace(copy(places), content)
+
+
+def _read(file: Path) -> Wanted | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Wanted)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
