@@ -21,6 +21,10 @@ LOCAL_TIMEOUT = 10  # s; for what TorchServe answers from memory
 UNPACK_TIMEOUT = 300  # s; 500 MB take one
 
 
+class NoAnswer(CommandError):
+    """TorchServe's management API doesn't answer at all."""
+
+
 class Reply(Struct, frozen=True):
     """An answer as it came over the wire."""
 
@@ -128,13 +132,17 @@ class Management:
 
     def unregister(self, name: str, version: str) -> None:
         """Take a version away that nobody uses: requests in flight would never be answered."""
-        self._call("DELETE", f"/models/{name}/{version}")
+        answer = self._call("DELETE", f"/models/{name}/{version}")
+        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            raise CommandError(f"TorchServe keeps {name} {version}: {_message(answer)}")
 
     def describe(self, name: str) -> list[Registered]:
         """Every version of a model that TorchServe knows."""
         answer = self._call("GET", f"/models/{name}/all", timeout=LOCAL_TIMEOUT)
-        if answer.status_code != HTTPStatus.OK:
+        if answer.status_code == HTTPStatus.NOT_FOUND:
             return []
+        if answer.status_code != HTTPStatus.OK:
+            raise NoAnswer(f"TorchServe can't describe {name}: {_message(answer)}")
         return msgspec.json.decode(answer.content, type=list[Registered])
 
     def version(self, name: str, version: str) -> Registered | None:
@@ -168,7 +176,7 @@ class Management:
         try:
             return self._session.request(method, self.url + path, params=query, timeout=timeout)
         except requests.RequestException as error:
-            raise CommandError(
+            raise NoAnswer(
                 f"TorchServe's management API at {self.url} doesn't answer ({type(error).__name__})",
                 hint="see torchserve.log, in .pthserve/logs unless --state says otherwise",
             ) from None

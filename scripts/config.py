@@ -28,7 +28,8 @@ class Address(Struct, frozen=True):
     @property
     def url(self) -> str:
         """From this machine, whatever it listens on."""
-        return f"http://{'127.0.0.1' if self.host == '0.0.0.0' else self.host}:{self.port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 class Config(Struct, frozen=True):
@@ -87,6 +88,8 @@ class Config(Struct, frozen=True):
     def _grpc(self, name: str) -> Address:
         key = f"grpc_{name}_port"
         port = self._number(key, "must be a port number")
+        if port > 65535:
+            raise self._wrong(key, "must be a port number")
         return Address(key, self._value(f"grpc_{name}_address"), port)
 
     def _number(self, key: str, remedy: str) -> int:

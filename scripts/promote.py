@@ -58,7 +58,7 @@ def move(places: Places, name: str, version: str, console: Console) -> int:
             say(console, f"{name} {version} is the default already")
             return 0
         with console.status(f"starting {name} {version}"):
-            admission.admit(places, name, version, console)
+            admission.admit(places, name, version, console, workers=_scaled(places, name))
         revision = asking.ask(places, lambda state: moved(state, name, version))
         old = before.default if before is not None else ""
         patience = MARGIN + _deadline(places, name, old)
@@ -92,6 +92,16 @@ def moved(before: Wanted, name: str, version: str) -> Wanted:
     )
 
 
+def _scaled(places: Places, name: str) -> int | None:
+    """How many workers somebody gave the default; None where it is as its recipe has it."""
+    model = wanted.load(places).model(name)
+    path = mar.path_in(places, name, model.default)
+    now = model.versions.get(model.default)
+    if now is None or not path.is_file() or mar.read_recipe(path).workers == now.workers:
+        return None
+    return now.workers
+
+
 def _moved(seen: Observed, name: str, old: str, new: str) -> bool:
     model = seen.models.get(name)
     return model is not None and model.default == new and old not in model.versions
@@ -104,7 +114,8 @@ def _deadline(places: Places, name: str, version: str) -> float:
 
 def _prune(places: Places, name: str) -> list[str]:
     """Forget former versions beyond the last few, and remove their archives; what was removed."""
-    surplus = wanted.load(places).model(name).previous[KEPT:]
+    model = wanted.load(places).model(name)
+    surplus = model.previous[KEPT:]
     if not surplus:
         return []
 
@@ -114,7 +125,7 @@ def _prune(places: Places, name: str) -> list[str]:
 
     asking.ask(places, edit)
     removed = []
-    for version in surplus:
+    for version in set(surplus) - model.versions.keys():
         path = mar.path_in(places, name, version)
         if path.exists():
             path.unlink()

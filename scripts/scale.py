@@ -24,7 +24,10 @@ def scale(places: Places, name: str, workers: int, patience: float, console: Con
         if seen is None or not seen.default:
             raise CommandError(f"{name} isn't registered", hint=f"scripts/pthserve register {name}")
         version = seen.default
-        before = wanted.load(places).model(name).versions[version].workers
+        asked = wanted.load(places).model(name).versions.get(version)
+        if asked is None:
+            raise CommandError(f"{name} {version} is on its way out", hint="wait for the version after it")
+        before = asked.workers
         if before == workers:
             say(console, f"{name} {version} has {workers} workers already")
             return 0

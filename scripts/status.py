@@ -9,7 +9,7 @@ from rich.console import Console
 from scripts.endpoints import say
 from scripts.places import Places
 from scripts.state import asking, wanted
-from scripts.state.observed import Observed
+from scripts.state.observed import Observed, SeenVersion
 
 
 def status(places: Places, ready: bool, names: Sequence[str], console: Console) -> int:
@@ -17,13 +17,13 @@ def status(places: Places, ready: bool, names: Sequence[str], console: Console) 
     seen = asking.running(places)
     behind = wanted.load(places)
     chosen = list(names) or sorted(behind.serving())
-    problems = [problem for name in chosen for problem in problems_of(seen, name)]
-    if not seen.torchserve:
-        problems.insert(0, "TorchServe isn't up; it is being started")
+    down = [] if seen.torchserve else ["TorchServe isn't up; it is being started"]
     if ready:
-        for problem in problems:
+        unready = [*down, *filter(None, (unready_because(seen, name) for name in chosen))]
+        for problem in unready:
             say(console, problem, "red")
-        return 1 if problems or seen.phase == "stopping" else 0
+        return 1 if unready or seen.phase == "stopping" else 0
+    problems = [*down, *(problem for name in chosen for problem in problems_of(seen, name))]
     up = "TorchServe up" if seen.torchserve else "TorchServe down"
     gateway = f"gateway on {seen.url}" if seen.gateway else f"no gateway, TorchServe on {seen.url}"
     say(console, f"{seen.phase}: {up}, {gateway}, supervisor {seen.pid}")
@@ -36,20 +36,37 @@ def status(places: Places, ready: bool, names: Sequence[str], console: Console) 
     return 1 if problems else 0
 
 
+def unready_because(seen: Observed, name: str) -> str:
+    """Why callers who name the model alone get no answer; "" when they do."""
+    model = seen.models.get(name)
+    version = model.versions.get(model.default) if model is not None else None
+    if model is None or not model.default:
+        return f"{name} isn't registered"
+    if version is None:
+        return f"{name} {model.default} isn't there"
+    return "" if version.state == "ready" else problem_of(name, model.default, version)
+
+
 def problems_of(seen: Observed, name: str) -> list[str]:
     """What keeps a model, or one of its versions, from answering."""
     model = seen.models.get(name)
     if model is None:
         return [f"{name} isn't registered"]
-    found = []
-    for number, version in model.versions.items():
-        if version.state == "failed":
-            found.append(
-                f"{name} {number} failed ({version.attempts} tries, next in {version.retry_in:.0f} s): "
-                f"{version.reason}"
-            )
-        elif version.state not in ("ready", "leaving"):
-            found.append(f"{name} {number} is {version.state}")
-        elif version.state == "ready" and version.ready < version.wanted:
-            found.append(f"{name} {number}: {version.ready} of {version.wanted} workers READY")
-    return found
+    told = (problem_of(name, number, version) for number, version in model.versions.items())
+    return [problem for problem in told if problem]
+
+
+def problem_of(name: str, number: str, version: SeenVersion) -> str:
+    """What is wrong with one version; "" when nothing is."""
+    match version.state:
+        case "failed":
+            tries = f"{version.attempts} tries, next in {version.retry_in:.0f} s"
+            return f"{name} {number} failed ({tries}): {version.reason}"
+        case "leaving":
+            return ""
+        case "ready" if version.ready >= version.wanted:
+            return ""
+        case "ready":
+            return f"{name} {number}: {version.ready} of {version.wanted} workers READY"
+        case _:
+            return f"{name} {number} is {version.state}"

@@ -27,7 +27,7 @@ from scripts.serving import startup
 from scripts.serving.startup import Plan
 from scripts.serving.supervisor import Supervisor
 from scripts.serving.torchserve import TorchServe
-from scripts.state import durable, wanted
+from scripts.state import durable, observed, wanted
 from scripts.state.observed import Observed
 
 INTERRUPTED = 130  # as shells report Ctrl-C
@@ -47,6 +47,7 @@ def up(places: Places, names: Sequence[str], host: str | None, gateway: bool, co
                 f"{shown(places.state)} has a supervisor already",
                 hint="stop that one, or give this one its own with --state DIR and --config FILE",
             )
+        observed.forget(places)
         for found in scratch.clear():
             say(console, found, "yellow")
         if mended := wanted.mend(places):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from handlers.recipe import Recipe
-from scripts.client import QueueSeen, Registered, WorkerSeen
+from scripts.client import NoAnswer, QueueSeen, Registered, WorkerSeen
 from scripts.errors import CommandError
 from scripts.gateway.routing import Routing
 
@@ -150,7 +150,7 @@ class Management:
 
     def _answer(self) -> None:
         if not self.answering:
-            raise CommandError("TorchServe's management API doesn't answer (ConnectTimeout)")
+            raise NoAnswer("TorchServe's management API doesn't answer (ConnectTimeout)")
 
 
 def ready(number: int) -> WorkerSeen:
@@ -212,6 +212,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.lives = False
+        self.answering = True
         self.starts = 0
         self.published: list[Routing] = []
         self.in_flight: dict[tuple[str, str], int] = {}
@@ -237,11 +238,11 @@ class Gateway:
 
     def active(self, name: str, version: str) -> int:
         self._answer()
-        return self.in_flight.get((name, version), 0)
+        return self.in_flight.get((name, version), 0) if self.lives else 0
 
     def active_all(self) -> int:
         self._answer()
-        return sum(self.in_flight.values()) + self.others
+        return sum(self.in_flight.values()) + self.others if self.lives else 0
 
     def drain(self) -> None:
         self.draining = True
@@ -253,5 +254,5 @@ class Gateway:
         self.lives = False
 
     def _answer(self) -> None:
-        if not self.lives:
+        if not self.answering:
             raise CommandError("the gateway doesn't answer")

@@ -86,7 +86,7 @@ class Follower:
 
     def step(self) -> None:
         behind = wanted.load(self.places)
-        models = {name: self._model(name, one) for name, one in behind.serving().items()}
+        models = {name: self._model(name, one) for name, one in behind.models.items() if one.versions}
         there = {name: one for name, one in models.items() if one.versions}
         observed.publish(self.places, seen(behind.revision, **there))
 

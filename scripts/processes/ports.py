@@ -19,9 +19,9 @@ def check(addresses: Iterable[Address], source: Path) -> None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((host, port))
-            except OSError as error:
+            except (OSError, OverflowError) as error:
                 raise CommandError(
-                    f"can't listen on {address.host}:{address.port} ({error.strerror})",
+                    f"can't listen on {address.host}:{address.port} ({getattr(error, 'strerror', error)})",
                     hint=f"stop what uses it, or change {address.key} in {shown(source)}",
                 ) from None
 

@@ -44,6 +44,7 @@ class Life:
         self.retry_at = 0.0  # monotonic
         self.call: Future[None] | None = None  # registering, or unregistering: under way
         self.unrouted_since: float | None = None  # monotonic; None while a route leads here
+        self.told_last = ""  # what was said of it last
         self.restarts = 0  # times that its workers were started anew, until it was steady again
         self.recovered_at = 0.0  # monotonic
         self._lost: dict[str, float] = {}  # workers without a process -> monotonic, since when
@@ -61,8 +62,10 @@ class Life:
     def unready(self) -> str:
         """Why it can't answer, in a caller's words; "" while it can."""
         match self.state:
-            case "ready" | "leaving":
+            case "ready":
                 return ""
+            case "leaving":
+                return "is being taken away" if self.call is not None else ""
             case "recovering":
                 return "is recovering: its workers are starting again"
             case "failed":
@@ -90,7 +93,7 @@ class Life:
 
     def fail(self, reason: str, traceback: str) -> None:
         """It couldn't be registered, or its workers kept dying; TorchServe doesn't know it any more."""
-        pause = min(FIRST_PAUSE * 2**self.attempts, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(self.attempts, 10), LONGEST_PAUSE)
         attempts = self.attempts + 1
         self.forget("failed")
         self.reason, self.traceback, self.attempts = reason, traceback, attempts
@@ -116,10 +119,14 @@ class Life:
         if self.restarts and self.state == "ready" and now - self.recovered_at > STEADY:
             self.restarts = 0
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether no worker is READY or on its way: whatever TorchServe is up to, we are faster."""
+        everyone = all(worker.id in self._lost for worker in self.workers)
+        return not self.ready and everyone and self._lost_for(LOST) > 0
+
     def given_up(self) -> int:
         """How many workers TorchServe doesn't start any more, nor has yet to by its own count."""
-        if not self.ready and all(worker.id in self._lost for worker in self.workers):
-            return self._lost_for(LOST)  # nobody answers: whatever TorchServe is up to, this is faster
         retry = self.recipe.max_retry_timeout_in_sec if self.recipe is not None else UNSET
         return self._lost_for((TORCHSERVE_RETRY if retry is UNSET else retry) + LOST)
 

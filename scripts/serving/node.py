@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from handlers.cores import cores
 from handlers.errors import Refusal
+from scripts.client import NoAnswer, Registered
+from scripts.errors import CommandError
 from scripts.packing import mar
-from scripts.places import Places
+from scripts.places import Places, shown
 from scripts.serving import registering
 from scripts.serving.life import Life
 from scripts.serving.registering import NotReady
@@ -69,22 +71,41 @@ class Node:
         self._choose_defaults(serving)
         for life in list(self.lives.values()):
             version = serving.get(life.name, WantedModel()).versions.get(life.version)
-            if version is not None and not version.leaving:
-                self._keep(life, version)
-            elif self.defaults.get(life.name) != life.version:
-                self._let_go(life)
+            try:
+                if version is not None and not version.leaving:
+                    self._keep(life, version)
+                elif self.defaults.get(life.name) != life.version:
+                    self._let_go(life)
+            except NoAnswer:
+                raise
+            except CommandError as error:  # one version's trouble is no other's
+                self._tell(life, str(error))
 
     def look(self) -> None:
         """What TorchServe says of each version now."""
         for name in {life.name for life in self.lives.values() if life.registered}:
-            for seen in self._server.management.describe(name):
-                life = self.lives.get((name, seen.model_version))
-                if life is not None and life.registered:
-                    before = life.state
-                    whole = all(worker.status == "READY" for worker in seen.workers)
-                    life.see(seen, set() if whole else self._server.running())
-                    if life.state != before:
-                        self._say(f"{name} {life.version}: {before} -> {life.state}")
+            found = {seen.model_version: seen for seen in self._server.management.describe(name)}
+            for life in [one for one in self.lives.values() if one.name == name and one.registered]:
+                self._see(life, found.get(life.version))
+
+    def _see(self, life: Life, seen: Registered | None) -> None:
+        before = life.state
+        if seen is not None:
+            whole = all(worker.status == "READY" for worker in seen.workers)
+            life.see(seen, set() if whole else self._server.running())
+        elif life.state == "leaving":
+            if life.call is None:
+                self._remove(life)
+        else:
+            life.forget("waiting")
+        if life.state != before:
+            self._tell(life, f"{before} -> {life.state}")
+
+    def _tell(self, life: Life, news: str) -> None:
+        """Say it, once for as long as it stays so."""
+        if life.told_last != news:
+            life.told_last = news
+            self._say(f"{life.name} {life.version}: {news}")
 
     def unrouted(self) -> None:
         """The gateway leads nobody to the versions that leave, from now on at the latest."""
@@ -113,12 +134,12 @@ class Node:
                 if error is None:
                     self._remove(life)
                 else:
-                    self._say(f"{life.name} {life.version}: {error}")
+                    self._tell(life, str(error))
             elif error is None:
                 life.succeed(life.told)
             else:
                 life.fail(*_told(error))
-                self._say(f"{life.name} {life.version} failed: {life.reason}")
+                self._tell(life, f"failed: {life.reason}")
 
     def _choose_defaults(self, serving: dict[str, WantedModel]) -> None:
         """The wanted default as soon as it is READY; until then whatever answers now keeps answering."""
@@ -134,10 +155,19 @@ class Node:
                 chosen = self.defaults[name]
             self.defaults[name] = chosen
             if self._answers(name, chosen) and self._told_default.get(name) != chosen:
-                self._server.management.set_default(
-                    name, chosen
-                )  # for gRPC, whose route can't name a version
-                self._told_default[name] = chosen
+                self._make_default(name, chosen)
+
+    def _make_default(self, name: str, version: str) -> None:
+        """TorchServe's own default, for who asks it without our gateway."""
+        self._server.management.set_default(name, version)
+        self._told_default[name] = version
+
+    def _give_up_default(self, life: Life) -> None:
+        """TorchServe takes no default away while there are other versions."""
+        others = (one for one in self.lives.values() if one.name == life.name and one.registered)
+        other = next((one for one in others if one is not life), None)
+        if other is not None:
+            self._make_default(life.name, other.version)
 
     def _answers(self, name: str, version: str) -> bool:
         life = self.lives.get((name, version))
@@ -150,8 +180,8 @@ class Node:
         if life.due() and not self._busy(life.name):
             self._register(life, wanted)
         elif life.state in ("ready", "recovering"):
-            dead = life.given_up()
-            if dead and life.ready == 0:
+            dead = life.given_up() if life.ready else 0
+            if life.abandoned:
                 self._restart(life, wanted)
             elif life.told < wanted.workers + dead or (
                 life.told > wanted.workers + dead and self._idle(life)  # or it would run a job twice
@@ -169,6 +199,10 @@ class Node:
         except Refusal as error:
             life.fail(*_told(error))
             return
+        model = recipe.handler
+        if (model.name, model.version) != (life.name, life.version):
+            life.fail(f"{shown(life.archive)} holds {model.name} {model.version}, whatever it is called", "")
+            return
         life.state, life.told = "loading", wanted.workers
         life.call = self._pool.submit(
             registering.register, self._server, life.archive, recipe, wanted.workers
@@ -181,16 +215,16 @@ class Node:
         """
         management = self._server.management
         if life.restarts < RESTARTS:
-            self._say(f"{life.name} {life.version}: starting its workers anew")
+            self._say(f"{life.name} {life.version}: its workers are lost, starting new ones")
             management.scale(life.name, life.version, 0)  # or TorchServe counts those that it gave up on
             management.scale(life.name, life.version, wanted.workers)
             life.told, life.restarts = wanted.workers, life.restarts + 1
             return
+        self._give_up_default(life)
         management.unregister(life.name, life.version)
-        self._told_default.pop(life.name, None)
         reason, traceback = registering.reason(self._server, life.name, life.version)
         life.fail(reason or "its workers end again and again, without a word", traceback)
-        self._say(f"{life.name} {life.version} failed: {life.reason}")
+        self._tell(life, f"failed: {life.reason}")
 
     def _let_go(self, life: Life) -> None:
         """One step towards being gone, once nothing is in flight."""
@@ -203,6 +237,7 @@ class Node:
         elif self._held(life) and self._idle(life):
             if self._busy(life.name):
                 return
+            self._give_up_default(life)
             life.call = self._pool.submit(registering.unregister, self._server, life.name, life.version)
 
     def _held(self, life: Life) -> bool:
@@ -218,7 +253,10 @@ class Node:
         return time.monotonic() - life.unrouted_since >= hold
 
     def _idle(self, life: Life) -> bool:
-        return not life.pending and not self.active(life.name, life.version)
+        """Whether nothing is in flight. What waits for workers that are no more waits for nobody's answer."""
+        active = self.active(life.name, life.version)
+        forsaken = active is not None and not life.ready
+        return not active and (forsaken or not life.pending)
 
     def _remove(self, life: Life) -> None:
         self.lives.pop((life.name, life.version))

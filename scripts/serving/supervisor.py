@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from handlers.errors import Refusal
 from scripts.config import Config
@@ -48,6 +48,8 @@ class Supervisor:
         self._started = 0.0  # monotonic, when Java was started last
         self._answered = 0.0  # monotonic, when it answered last
         self._up = False  # whether TorchServe takes requests
+        self._was_up = False  # whether it ever did
+        self._troubles: dict[str, str] = {}
         self._pauses = 0  # starts in a row that came to nothing
         self._phase: Phase = "starting"
         self._wanted = Wanted()
@@ -62,7 +64,7 @@ class Supervisor:
         self._started = self._answered = time.monotonic()
         if self._gateway is not None:
             self._gateway.start(self._scratch.path, self._routing())
-        self._publish()
+        observed.publish(self._places, self._seen())
 
     def run(self, stop: threading.Event, each: Callable[[Observed], None]) -> None:
         """Until the event is set; `each` sees every state that is published."""
@@ -72,19 +74,32 @@ class Supervisor:
 
     def step(self) -> Observed:
         """One turn of the loop."""
-        if mended := wanted.mend(self._places):
-            self._say(mended)
-        self._wanted = wanted.load(self._places)
+        with self._surviving("the state folder"):
+            if mended := wanted.mend(self._places, self._wanted):
+                self._say(mended)
+            self._wanted = wanted.read(self._places) or self._wanted
         self._keep_torchserve()
         if self._up:
-            try:
+            with self._surviving("TorchServe"):
                 self.node.reconcile(self._wanted)
                 self._answered = time.monotonic()
-            except CommandError as error:
-                if self._server.alive():
-                    self._say(f"TorchServe: {error}")
         self._route()
-        return self._publish()
+        seen = self._seen()
+        with self._surviving("the state folder"):
+            observed.publish(self._places, seen)
+        return seen
+
+    @contextlib.contextmanager
+    def _surviving(self, whose: str) -> Iterator[None]:
+        """Trouble that another turn may not have: it is said, once for as long as it stays so."""
+        try:
+            yield
+        except (Refusal, OSError) as error:
+            if self._troubles.get(whose) != str(error) and (whose != "TorchServe" or self._server.alive()):
+                self._say(f"{whose}: {error}")
+            self._troubles[whose] = str(error)
+        else:
+            self._troubles.pop(whose, None)
 
     def drain(self) -> None:
         """No new requests; until what was accepted is answered, or the longest deadline is over."""
@@ -92,7 +107,8 @@ class Supervisor:
         longest = max((views.deadline(life.recipe) for life in self.node.lives.values()), default=0.0)
         end = time.monotonic() + longest + DRAIN_MARGIN
         self._route()
-        self._publish()
+        with self._surviving("the state folder"):
+            observed.publish(self._places, self._seen())
         listening_until = time.monotonic()
         if self._gateway is not None:
             with contextlib.suppress(CommandError):
@@ -114,8 +130,7 @@ class Supervisor:
 
     def _in_flight(self) -> int:
         waiting = sum(life.pending for life in self.node.lives.values())
-        alive = self._gateway is not None and self._gateway.alive()
-        return waiting + (self._gateway.active_all() if alive and self._gateway is not None else 0)
+        return waiting + (self._gateway.active_all() if self._gateway is not None else 0)
 
     def _keep_torchserve(self) -> None:
         """Notice that Java has ended, or is silent, and start it again; what was registered is forgotten."""
@@ -129,54 +144,56 @@ class Supervisor:
             self._route()  # callers are told before anything else
             self._restart()
         elif not self._server.alive() or now - self._started > START_TIMEOUT:
-            if self._phase == "starting" and not self._pauses:
+            if not self._was_up and not self._pauses:
                 self._server.answers()  # its own words, when it never came up at all
-            if now - self._started > min(2.0**self._pauses, LONGEST_PAUSE):
+            if now - self._started > min(2.0 ** min(self._pauses, 10), LONGEST_PAUSE):
                 self._pauses += 1
                 self._restart()
         elif self._server.answers():
-            self._up, self._pauses, self._answered = True, 0, now
+            self._up, self._was_up, self._pauses, self._answered = True, True, 0, now
 
     def _restart(self) -> None:
         self._started = time.monotonic()
-        try:
+        with self._surviving("starting TorchServe"):
             self._server.start()
-        except Refusal as error:
-            self._say(f"TorchServe can't be started: {error}")
 
     def _route(self) -> None:
         """Keep the gateway, and tell it what is so."""
         routing = self._routing()
-        if self._gateway is not None:
-            try:
+        told = self._gateway is None
+        with self._surviving("the gateway"):
+            if self._gateway is not None:
                 if not self._gateway.alive():
-                    self._say("the gateway has ended; starting it again")
+                    if "the gateway" not in self._troubles:
+                        self._say("the gateway has ended; starting it again")
                     self._gateway.start(self._scratch.path, routing)
                 self._gateway.publish(routing)
+                told = True
                 self._gateway.rotate_log()
-            except Refusal as error:
-                self._say(f"gateway: {error}")
-                return
-        self.node.unrouted()
+        if told:
+            self.node.unrouted()
 
     def _routing(self) -> Routing:
         return views.routing(self.node, self._wanted, self._phase, alive=self._up)
 
     def _active(self, name: str, version: str) -> int | None:
-        """None without a gateway; with a gateway that has just died nothing is in flight any more."""
+        """None without a gateway. One that doesn't answer may have anything in flight."""
         if self._gateway is None:
             return None
-        return self._gateway.active(name, version) if self._gateway.alive() else 0
+        try:
+            return self._gateway.active(name, version)
+        except CommandError:
+            return 1
 
     def serving(self) -> None:
         """Everything that was wanted at the start has come up, or failed."""
         self._phase = "serving"
 
-    def _publish(self) -> Observed:
+    def _seen(self) -> Observed:
         gateway = self._gateway
         address = self._config.gateway if gateway is not None else self._config.inference
         grpc = address if gateway is not None else self._config.grpc_inference
-        seen = Observed(
+        return Observed(
             revision=self._wanted.revision,
             pid=os.getpid(),
             phase=self._phase,
@@ -186,5 +203,3 @@ class Supervisor:
             grpc=grpc.url.removeprefix("http://"),
             models=views.seen(self.node, self._wanted),
         )
-        observed.publish(self._places, seen)
-        return seen

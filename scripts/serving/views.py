@@ -73,7 +73,7 @@ def _seen(life: Life, node: Node, wanted: Wanted) -> SeenVersion:
         memory=life.memory(),
         device=life.device(),
         runtime="eager",
-        samples=samples(life.recipe) if life.recipe is not None else "",
+        samples=samples(life.recipe) if life.recipe is not None and life.registered else "",
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from handlers.recipe import Recipe
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places
-from scripts.state import asking
+from scripts.state import asking, wanted
 from scripts.state.observed import SeenVersion
 from scripts.state.wanted import Wanted, WantedVersion
 
@@ -21,20 +20,17 @@ class Failed(CommandError):
     """A version whose workers didn't become READY; what was there before is untouched."""
 
 
-def admit(places: Places, name: str, version: str, console: Console) -> None:
+def admit(places: Places, name: str, version: str, console: Console, *, workers: int | None = None) -> None:
     """Wait until every worker of the version is READY, its samples passed in each.
 
     Raises Failed, with the worker's traceback printed and the version taken away, unless it was wanted
-    before this command.
+    before this command. `workers`, where it isn't the recipe's number.
     """
     recipe = mar.read_recipe(mar.path_in(places, name, version))
-    known = asking.running(places).version(name, version)
-    ours = known is None
-
-    def edit(before: Wanted) -> Wanted:
-        return with_version(before, name, version, recipe)
-
-    revision = asking.ask(places, edit)
+    first = name not in wanted.load(places).models
+    ours = asking.running(places).version(name, version) is None
+    count = workers if workers is not None else recipe.workers
+    revision = asking.ask(places, lambda before: with_version(before, name, version, count))
 
     def seen() -> SeenVersion | None:
         return asking.running(places).version(name, version)
@@ -49,19 +45,18 @@ def admit(places: Places, name: str, version: str, console: Console) -> None:
     if last is not None and last.state == "ready":
         return
     if ours:
-        withdraw(places, name, version)
+        withdraw(places, name, version, first=first)
     if last is not None and last.traceback:
         say(console, last.traceback.rstrip())
     reason = last.reason if last is not None and last.reason else "its workers weren't READY in time"
     raise Failed(f"{name} {version}: {reason}", hint="nothing else has changed" if ours else "")
 
 
-def with_version(before: Wanted, name: str, version: str, recipe: Recipe) -> Wanted:
+def with_version(before: Wanted, name: str, version: str, workers: int) -> Wanted:
     """The state with this version among the model's, and as its default if it has none."""
     model = before.model(name)
     known = model.versions.get(version)
-    workers = known.workers if known is not None else recipe.workers
-    one = WantedVersion(workers, asked=before.revision)
+    one = WantedVersion(known.workers if known is not None else workers, asked=before.revision)
     default = model.default if model.default in model.versions else version
     return before.having(
         name,
@@ -71,10 +66,12 @@ def with_version(before: Wanted, name: str, version: str, recipe: Recipe) -> Wan
     )
 
 
-def withdraw(places: Places, name: str, version: str) -> None:
-    """The version isn't wanted any more, and soon not there."""
+def withdraw(places: Places, name: str, version: str, *, first: bool) -> None:
+    """The version isn't wanted any more, and soon not there; nor the model, if this was its `first`."""
 
     def edit(before: Wanted) -> Wanted:
+        if first:
+            return before.without(name)
         model = before.model(name)
         versions = {number: one for number, one in model.versions.items() if number != version}
         return before.having(name, msgspec.structs.replace(model, versions=versions))

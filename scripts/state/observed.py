@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -76,7 +77,12 @@ class Observed(Struct, frozen=True):
 
 
 def publish(places: Places, seen: Observed) -> None:
-    durable.replace(places.state / "observed.json", msgspec.json.encode(seen), sync=False)
+    durable.replace(_path(places), msgspec.json.encode(seen), sync=False)
+
+
+def forget(places: Places) -> None:
+    """What the last supervisor saw is nobody's state any more."""
+    _path(places).unlink(missing_ok=True)
 
 
 def load(places: Places) -> Observed | None:
@@ -84,6 +90,10 @@ def load(places: Places) -> Observed | None:
     if not durable.held(places.supervisor_lock):
         return None
     try:
-        return msgspec.json.decode((places.state / "observed.json").read_bytes(), type=Observed)
+        return msgspec.json.decode(_path(places).read_bytes(), type=Observed)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def _path(places: Places) -> Path:
+    return places.state / "observed.json"

@@ -42,11 +42,20 @@ class Wanted(Struct, frozen=True):
 
     def serving(self) -> dict[str, WantedModel]:
         """The models that are to answer."""
-        return {name: model for name, model in self.models.items() if model.versions and not model.paused}
+        return {
+            name: model
+            for name, model in self.models.items()
+            if not model.paused and not all(version.leaving for version in model.versions.values())
+        }
 
     def model(self, name: str) -> WantedModel:
         """That model; one without versions if nobody ever asked for it."""
         return self.models.get(name, WantedModel())
+
+    def without(self, name: str) -> Wanted:
+        """The same as if nobody had ever asked for that model."""
+        models = {other: model for other, model in self.models.items() if other != name}
+        return msgspec.structs.replace(self, models=models)
 
     def having(self, name: str, model: WantedModel) -> Wanted:
         """The same with that model as given."""
@@ -62,25 +71,43 @@ def copy(places: Places) -> Path:
     return places.state / "wanted.copy.json"
 
 
+def read(places: Places) -> Wanted | None:
+    """The state that was last asked for; from a damaged file, the copy's; None when there is neither."""
+    return _read(path(places)) or _read(copy(places))
+
+
 def load(places: Places) -> Wanted:
-    """The state that was last asked for; from a damaged file, the copy's. Raises OSError."""
-    return _read(path(places)) or _read(copy(places)) or Wanted()
+    """The same, or a state that asks for nothing. Raises OSError."""
+    return read(places) or Wanted()
 
 
-def mend(places: Places) -> str:
-    """Write a damaged file anew from the copy, or keep both aside if that is damaged too; what was done."""
-    if _read(path(places)) is not None or not (path(places).exists() or copy(places).exists()):
+def mend(places: Places, known: Wanted | None = None) -> str:
+    """Write a damaged or lost file anew, from the copy or what is `known`; what was done, "" if nothing.
+
+    What can't be mended is kept aside.
+    """
+    if _read(path(places)) is not None:
+        return ""
+    lost = known is not None and known.revision > 0
+    if not (lost or path(places).exists() or copy(places).exists()):
         return ""
     with durable.locked(places.state / "wanted.lock"):
-        good = _read(path(places)) or _read(copy(places))
-        if good is not None:
-            _write(places, good)
-            return f"{shown(path(places))} was damaged: back to revision {good.revision}, the last good one"
-        kept = path(places).with_suffix(".damaged.json")
-        for damaged in (copy(places), path(places)):
-            if damaged.exists():
-                damaged.replace(kept)
-        return f"{shown(path(places))} was damaged beyond reading, kept as {shown(kept)}: starting without it"
+        return _mend(places, known)
+
+
+def _mend(places: Places, known: Wanted | None) -> str:
+    """With the lock held."""
+    if _read(path(places)) is not None:
+        return ""
+    good = _read(copy(places)) or (known if known is not None and known.revision else None)
+    if good is not None:
+        _write(places, good)
+        return f"{shown(path(places))} was damaged: back to revision {good.revision}, the last good one"
+    damaged = [file for file in (path(places), copy(places)) if file.exists()]
+    for file in damaged:
+        file.replace(file.with_suffix(".damaged"))
+    kept = " and ".join(shown(file.with_suffix(".damaged")) for file in damaged)
+    return f"the wanted state was damaged beyond reading, and is kept as {kept}" if damaged else ""
 
 
 def change(places: Places, edit: Callable[[Wanted], Wanted]) -> Wanted:
@@ -89,6 +116,7 @@ def change(places: Places, edit: Callable[[Wanted], Wanted]) -> Wanted:
     `edit` gets the state with the revision that its result will have. Nothing is written if it raises.
     """
     with durable.locked(places.state / "wanted.lock"):
+        _mend(places, None)
         before = load(places)
         next_one = msgspec.structs.replace(before, revision=before.revision + 1)
         after = edit(next_one)
@@ -106,6 +134,9 @@ def _write(places: Places, state: Wanted) -> None:
 
 def _read(file: Path) -> Wanted | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Wanted)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        content = file.read_bytes()
+        if {"revision", "models"} - msgspec.json.decode(content).keys():
+            return None
+        return msgspec.json.decode(content, type=Wanted)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, AttributeError):
         return None

@@ -223,10 +223,6 @@ def test_what_is_wanted_again_while_it_is_taken_away_is_registered_anew(scene: S
     assert len(scene.torchserve.done("register")) == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the default of two leaving versions is deleted first, which TorchServe refuses for ever",
-)
 def test_a_model_with_two_versions_can_leave_as_a_whole(scene: Scene) -> None:
     scene.pack("a", "1.0", "2.0")
     scene.settle(state(a=model("1.0", "2.0")))
@@ -234,7 +230,6 @@ def test_a_model_with_two_versions_can_leave_as_a_whole(scene: Scene) -> None:
     assert scene.registered() == []
 
 
-@pytest.mark.xfail(strict=True, reason="its queue never empties: nothing is left that would work on it")
 def test_what_leaves_without_a_living_worker_leaves_although_its_queue_is_not_empty(scene: Scene) -> None:
     scene.pack("a", "1.0", "2.0")
     scene.settle(state(a=model("1.0")))
@@ -357,10 +352,6 @@ def test_a_model_whose_new_workers_couldnt_be_asked_for_gets_them_later(
     assert scene.states() == {"a 1.0": "ready"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_restart() can't delete TorchServe's default while there is another version: 403, unseen",
-)
 def test_a_default_with_another_version_beside_it_is_registered_anew_as_well(scene: Scene) -> None:
     scene.pack("a", "1.0", "2.0")
     wanted = state(a=model("1.0", "2.0"))
@@ -371,9 +362,6 @@ def test_a_default_with_another_version_beside_it_is_registered_anew_as_well(sce
     assert scene.states() == {"a 1.0": "ready", "a 2.0": "ready"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_keep() restarts all as soon as one is given up and none is READY just now"
-)
 def test_a_worker_that_boots_is_not_ended_for_another_that_was_given_up(scene: Scene) -> None:
     scene.pack("a", "1.0", workers=2)
     wanted = state(a=model("1.0", workers=2))
@@ -511,9 +499,6 @@ def test_an_archive_that_is_gone_is_a_reason(scene: Scene) -> None:
     assert scene.torchserve.done("register") == [("b", "1.0")]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="mar._member() expects only some of what zipfile raises"
-)
 def test_a_damaged_archive_is_a_reason_as_well(scene: Scene) -> None:
     scene.pack("a", "1.0")
     path = scene.places.store / "a-1.0.mar"
@@ -525,9 +510,6 @@ def test_a_damaged_archive_is_a_reason_as_well(scene: Scene) -> None:
     assert scene.states() == {"a 1.0": "failed"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the name in the recipe is what is registered and, when that fails, taken away"
-)
 def test_an_archive_under_another_versions_name_takes_nothing_away(scene: Scene) -> None:
     scene.pack("a", "1.0")
     scene.settle(state(a=model("1.0")))
@@ -537,7 +519,6 @@ def test_an_archive_under_another_versions_name_takes_nothing_away(scene: Scene)
     assert scene.registered() == ["a 1.0"]
 
 
-@pytest.mark.xfail(strict=True, reason="look() never notices that describe() lacks a version that was READY")
 def test_a_version_that_torchserve_has_lost_is_registered_again(scene: Scene) -> None:
     scene.pack("a", "1.0")
     scene.settle(state(a=model("1.0")))
@@ -546,9 +527,6 @@ def test_a_version_that_torchserve_has_lost_is_registered_again(scene: Scene) ->
     assert scene.registered() == ["a 1.0"]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=CommandError, reason="one refusal of TorchServe's ends the turn for all models"
-)
 def test_a_version_that_cant_be_scaled_disturbs_no_other(scene: Scene) -> None:
     scene.pack("a", "1.0")
     scene.pack("b", "1.0")

@@ -204,7 +204,6 @@ def test_an_old_version_that_is_busy_for_too_long_is_said(
     assert wanted.load(places).models["a"].default == "2"
 
 
-@pytest.mark.xfail(strict=True, reason="_prune() removes by history alone: a candidate's archive as well")
 @pytest.mark.usefixtures("follower")
 def test_the_archive_of_a_version_that_is_wanted_stays(
     places: Places, console: Console, clock: Clock

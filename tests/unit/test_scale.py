@@ -101,9 +101,6 @@ def test_a_model_that_isnt_there_is_told_with_the_remedy(places: Places, console
         scale(places, "b", 2, 60, console)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=KeyError, reason="the observed default is looked up among the wanted versions"
-)
 def test_a_default_that_is_on_its_way_out_is_told(
     places: Places, follower: Follower, console: Console
 ) -> None:

@@ -67,14 +67,12 @@ def test_fewer_workers_than_wanted_are_named(places: Places) -> None:
     assert (code, lines[2:]) == (1, ["a 1.0: 2 of 3 workers READY"])
 
 
-@pytest.mark.xfail(strict=True, reason="--ready asks for every worker and version, /ready for an answer")
 @pytest.mark.parametrize("beside", [{}, {"2.0": SeenVersion("failed", 1)}])
 def test_a_model_that_answers_is_ready(places: Places, beside: dict[str, SeenVersion]) -> None:
     shown = seen(1, a=SeenModel("1.0", {"1.0": SeenVersion("ready", 3, 2), **beside}))
     assert told(places, shown, "a", ready=True)[0] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a version that leaves is no problem, though nobody is led to it")
 def test_a_model_that_is_being_unregistered_is_not_ready(places: Places) -> None:
     shown = seen(1, a=SeenModel("", {"1.0": SeenVersion("leaving", 1, 1)}))
     assert told(places, shown, "a", ready=True)[0] == 1

@@ -145,15 +145,11 @@ def test_a_model_that_leaves_has_no_default(scene: Scene) -> None:
     assert found.models["a"].default == ""
 
 
-@pytest.mark.xfail(strict=True, reason="serving() counts a model of which every version is leaving")
 def test_a_model_that_is_being_unregistered_leaves_the_node_ready(scene: Scene) -> None:
     scene.life("1.0", "leaving")
     assert scene.routing(state(a=model("1.0", leaving=("1.0",)))).ready
 
 
-@pytest.mark.xfail(
-    strict=True, reason='unready is "" for "leaving", also while TorchServe is deleting the version'
-)
 def test_nobody_is_led_to_a_version_that_is_being_taken_away(scene: Scene) -> None:
     scene.life("1.0", "leaving").call = Future()
     scene.node.defaults["a"] = "1.0"
@@ -204,7 +200,6 @@ def test_what_leaves_is_seen_with_the_workers_that_it_was_given(scene: Scene) ->
     assert views.seen(scene.node, state())["a"].versions["1.0"].wanted == 2
 
 
-@pytest.mark.xfail(strict=True, reason="the recipe's samples are called passed, whatever became of them")
 @pytest.mark.parametrize("as_state", ["loading", "failed"])
 def test_samples_havent_passed_before_a_worker_was_ready(scene: Scene, as_state: State) -> None:
     one = scene.life("1.0", as_state)
