@@ -19,6 +19,7 @@ COPY scripts/pthserve scripts/
 RUN PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 scripts/pthserve setup
 
 COPY --chown=pthserve:pthserve . .
+RUN .venv/bin/python -c "from scripts.calling import stubs; stubs.load()"    # gRPC's, while it can be written
 USER pthserve
 ENV PTHSERVE_STATE=/var/lib/pthserve
 RUN PIP_NO_CACHE_DIR=1 scripts/pthserve archive

@@ -3,7 +3,8 @@
 -- another one than the route did, and the request's id, because TorchServe hands no headers on.
 
 local PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
-local INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED = "3", "5", "12"
+local COMPRESSED, BAD_MESSAGE, NAMELESS = ${COMPRESSED}, ${BAD_MESSAGE}, ${NAMELESS}
+local NO_NAME, NO_VERSION = ${NO_NAME}, ${NO_VERSION}
 local MODEL_NAME, MODEL_VERSION = 1, 2 -- fields of PredictionsRequest in inference.proto; `input` is 3
 local FRAME = 5 -- bytes before the message: whether it is compressed, and its length
 
@@ -68,32 +69,24 @@ local function sane(name)
   return #name <= 100 and name:find("^%w[%w_.-]*$") ~= nil
 end
 
-local function refuse(handle, status, grpc_status, code, message, hint)
-  local body = '{"code": "%s", "message": "%s", "hint": "%s"}'
-  handle:respond({ [":status"] = status, ["grpc-status"] = grpc_status }, body:format(code, message, hint))
+local function refuse(handle, reply)
+  handle:respond({ [":status"] = reply.status, ["grpc-status"] = reply.grpc }, reply.error)
 end
 
 function envoy_on_request(handle)
   if handle:headers():get(":path") ~= PREDICTIONS then return end
   local body = handle:body()
   local bytes = body and body:getBytes(0, body:length()) or ""
-  if bytes:byte(1) == 1 then
-    return refuse(handle, "415", UNIMPLEMENTED, "unsupported_type", "the message is compressed", "send it as it is")
-  end
+  if bytes:byte(1) == 1 then return refuse(handle, COMPRESSED) end
   local found = whole(bytes) and fields(bytes)
-  if not found then
-    return refuse(handle, "400", INVALID_ARGUMENT, "bad_input", "this is no PredictionsRequest",
-      "send one message, as inference.proto of TorchServe 0.12 has it")
-  end
+  if not found or handle:trailers() then return refuse(handle, BAD_MESSAGE) end
   local name, version = found[MODEL_NAME] or "", found[MODEL_VERSION] or ""
   if name == "" then
-    return refuse(handle, "400", INVALID_ARGUMENT, "bad_input", "the message names no model", "set model_name")
+    return refuse(handle, NAMELESS)
   elseif not sane(name) then
-    return refuse(handle, "404", NOT_FOUND, "unknown_model", "no model has such a name",
-      "names are of letters, digits, _, . and -")
+    return refuse(handle, NO_NAME)
   elseif version ~= "" and not sane(version) then
-    return refuse(handle, "404", NOT_FOUND, "unknown_version", "no version has such a name",
-      "set no model_version for the default")
+    return refuse(handle, NO_VERSION)
   end
   local headers = handle:headers()
   headers:replace("x-pthserve-model", name)

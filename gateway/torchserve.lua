@@ -1,47 +1,47 @@
 -- TorchServe's own refusals, in our words: what its handlers answered has an x-model-version and passes as it is.
 -- Runs behind the router, so that an answer it marks with x-pthserve-again is asked for once more.
 
-local UNREACHED = { "503", "unavailable", "the model couldn't answer",
-  "try again; Retry-After says in how many seconds", retry_after = "2", grpc = "14" }
-local OVERLOADED = { "503", "overloaded", "too many requests are waiting",
-  "try again; Retry-After says in how many seconds", retry_after = "1", grpc = "14" }
-local UNKNOWN = { "404", "unknown_version", "this version isn't served any more",
-  "name no version for the default", grpc = "5" }
-local TOO_LARGE = { "413", "too_large", "the body is too large", "send less at a time", grpc = "8" }
-local BAD_INPUT = { "400", "bad_input", "the body can't be read as what its content type says",
-  "give the right one, for instance with curl -T FILE, -F image=@FILE or -H 'Content-Type: application/json'",
-  grpc = "3" }
+local UNREACHED, OVERLOADED = ${UNREACHED}, ${OVERLOADED}
+local GONE, TOO_LARGE, LONG_HEADERS = ${GONE}, ${TOO_LARGE}, ${LONG_HEADERS}
+local BAD_BODY, BAD_MESSAGE = ${BAD_BODY}, ${BAD_MESSAGE}
 
--- What it comes to, by status and words of TorchServe 0.12.
+-- What it comes to, by status and words of TorchServe 0.12, and whether a worker died over it: another one may do.
 local function told(status, words)
-  if status == 404 or words:find("NotFoundException", 1, true) then return UNKNOWN end
+  if status == 507 or words:find("Worker died", 1, true) then return UNREACHED, true end
+  if status == 404 or words:find("NotFoundException", 1, true) then return GONE end
   if status == 413 then return TOO_LARGE end
   if words:find("no worker", 1, true) then return OVERLOADED end -- its queue is full
-  if status < 500 or words:find("DecoderException", 1, true) then return BAD_INPUT end
+  if words:find("Invalid HTTP message", 1, true) then return LONG_HEADERS end -- above Netty's 4 and 8 kB
+  if status < 500 or words:find("DecoderException", 1, true) then return BAD_BODY end
   return UNREACHED
 end
 
 local function error_body(reply, id)
-  local form = '{"error": {"code": "%s", "message": "%s", "hint": "%s"}, "request_id": "%s"}'
-  return form:format(reply[2], reply[3], reply[4], id)
+  return '{"error": ' .. reply.error .. ', "request_id": "' .. id .. '"}'
 end
 
--- Headers of the answer, and whether a worker died over it: then another one may do.
 local function dress(headers, reply, died)
   if reply.retry_after then headers:replace("retry-after", reply.retry_after) end
   if died then headers:replace("x-pthserve-again", "yes") end
 end
 
--- Over gRPC an error is headers alone. TorchServe calls all of its own INTERNAL; UNAVAILABLE is its listener's.
+-- The same by gRPC's status: 2 is a message that Java can't read, 8 one that is too large, 14 its listener's.
+local function told_by_grpc(status, words)
+  if status == "2" then return BAD_MESSAGE end
+  if status == "14" then return UNREACHED, true end
+  return told(status == "8" and 413 or 500, words)
+end
+
+-- Over gRPC an error is headers alone. A handler's own is none: TorchServe says OK to it.
 local function on_grpc(handle, id)
   local headers = handle:headers()
-  local status = headers:get("grpc-status")
-  if status ~= "13" and status ~= "14" then return end
+  local status = headers:get("grpc-status") or "0"
+  if status == "0" then return end
   local words = headers:get("grpc-message") or ""
-  local reply = told(500, (words:gsub("%%20", " ")))
+  local reply, died = told_by_grpc(status, (words:gsub("%%20", " ")))
   headers:replace("grpc-status", reply.grpc)
   headers:replace("grpc-message", error_body(reply, id))
-  dress(headers, reply, status == "14" or words:find("Worker", 1, true) ~= nil)
+  dress(headers, reply, died)
 end
 
 local function on_rest(handle, id)
@@ -49,12 +49,12 @@ local function on_rest(handle, id)
   if status < 400 or handle:headers():get("x-model-version") then return end
   local body = handle:body(true)
   local words = body:getBytes(0, math.min(body:length(), 4096))
-  local reply = told(status, words)
+  local reply, died = told(status, words)
   body:setBytes(error_body(reply, id))
   local headers = handle:headers() -- those from before body() are out of scope
-  headers:replace(":status", reply[1])
+  headers:replace(":status", reply.status)
   headers:replace("content-type", "application/json")
-  dress(headers, reply, status == 507 or words:find("Worker died", 1, true) ~= nil)
+  dress(headers, reply, died)
 end
 
 function envoy_on_request(handle)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from scripts.places import ROOT
 
-OURS = ("handlers", "scripts", "tests")
+OURS = ("handlers", "scripts", "tests", "benchmarks")
 """What is linted: how a model's owner writes is theirs to choose."""
 
 CHECKS = (

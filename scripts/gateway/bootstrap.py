@@ -1,4 +1,4 @@
-"""gateway/envoy.yaml -> the bootstrap of one Envoy, as JSON: each ${NAME} in it becomes a value."""
+"""gateway/ -> the files of one Envoy: each ${NAME} in envoy.yaml becomes a value, in a script a reply."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from string import Template
 import yaml
 
 from scripts.config import Config
-from scripts.gateway import replies
-from scripts.gateway.replies import Document
+from scripts.gateway import mappers, replies, xds
+from scripts.gateway.replies import Document, Reply
 from scripts.places import ROOT
 from scripts.processes import ports
 
 FOLDER = ROOT / "gateway"
+
+SCRIPTS = ("grpc.lua", "torchserve.lua")
+
+LONGEST_PATH = 256
+"""Characters of a path in the log."""
 
 SANE = (
     "request.headers[request.headers['x-request-id'].matches('^[A-Za-z0-9_.:-]+$')"
@@ -25,28 +30,49 @@ SANE = (
 """CEL for the caller's id; nothing where it isn't sane, or there is none."""
 
 
+def scripts(limit: int) -> dict[str, str]:
+    """The Lua scripts by their names, with the replies that they speak as tables."""
+    told = {name: value for name, value in vars(replies).items() if isinstance(value, Reply)}
+    told["TOO_LARGE"] = replies.too_large(limit)
+    return {
+        name: re.sub(
+            r"\$\{(\w+)\}", lambda one: _table(told[one[1]]), (FOLDER / name).read_text(encoding="utf-8")
+        )
+        for name in SCRIPTS
+    }
+
+
+def _table(told: Reply) -> str:
+    retry_after = f'"{told.retry_after}"' if told.retry_after else "nil"
+    return (
+        f'{{ status = "{told.status}", grpc = "{told.grpc}", retry_after = {retry_after}, '
+        f"error = [==[{told.text}]==] }}"
+    )
+
+
 def document(config: Config, scratch: Path, log: Path) -> Document:
+    """What `gateway/envoy.yaml` comes to; the scripts lie in `scratch`."""
     host, port = ports.numeric(config.gateway)
     metrics_host, metrics_port = ports.numeric(config.gateway_metrics)
     limit = config.gateway_limit
     sane, fresh = {"command": "CEL", "param": SANE}, "UNIQUE_ID"
+    path = {"command": "PATH", "param": "NQ", "max_length": LONGEST_PATH}
     request_id = _first(sane, fresh)
     values: dict[str, object] = {
         "scratch": str(scratch),
-        "gateway": str(FOLDER),
         "log": str(log.resolve()),
         "host": host,
         "port": port,
         "metrics_host": metrics_host,
         "metrics_port": metrics_port,
         "limit": limit,
+        "connections": xds.CONNECTIONS,
         "arrives_in": replies.ARRIVES_IN,
         "request_id": request_id,
         "logged_id": _first(sane, {"command": "RESP", "param": "x-request-id"}),
-        "logged_path": _first(
-            {"command": "REQ", "param": "x-pthserve-path"}, {"command": "PATH", "param": "NQ"}
-        ),
-        "mappers": replies.mappers(limit, request_id),
+        "path": _first(path),
+        "logged_path": _first({"command": "REQ", "param": "x-pthserve-path"}, path),
+        "mappers": mappers.mappers(limit, request_id),
     }
     text = (FOLDER / "envoy.yaml").read_text(encoding="utf-8")
     filled = _filled(yaml.safe_load(text), values)

@@ -136,6 +136,8 @@ class Gateway:
         for name in ("admin.sock", "probe.sock"):
             (scratch / name).unlink(missing_ok=True)
         write(scratch / "envoy.json", bootstrap.document(self.config, scratch, self.log))
+        for name, script in bootstrap.scripts(self.config.gateway_limit).items():
+            (scratch / name).write_text(script, encoding="utf-8")
         threads = min(cores(), THREADS)
         self._admin, self._updates = Admin(scratch / "admin.sock"), Updates(self.config, scratch, threads)
         self._updates.write_clusters(routing)

@@ -1,7 +1,7 @@
 """What the gateway answers itself: the error body with its codes, and what each is over gRPC.
 
-a route that refuses (routes.py) ---------> mapper --> {"error": {...}, "request_id": "..."}
-Envoy's own failure ("upstream connect ..") --^        over gRPC the same text as grpc-message
+a route that refuses (routes.py), a script (gateway/*.lua), Envoy's own failure (mappers.py)
+    -> {"error": {...}, "request_id": "..."}, over gRPC the same text as grpc-message
 """
 
 from __future__ import annotations
@@ -76,6 +76,52 @@ STOPPING = refusal(503, "stopping", "the server is stopping", LATER, retry_after
 UNHEALTHY = refusal(503, "unhealthy", "the model server doesn't run", "it is being started", retry_after=5)
 OVERLOADED = refusal(503, "overloaded", "too many requests are waiting", LATER, retry_after=1)
 UNREACHED = refusal(503, "unavailable", "the model couldn't answer", LATER, retry_after=2)
+GONE = refusal(
+    404,
+    "unknown_version",
+    "this version isn't served any more",
+    "name no version for the default",
+    grpc=NOT_FOUND,
+)
+LONG_HEADERS = refusal(
+    431,
+    "bad_request",
+    "the headers or the query are too long",
+    "put into the body what the model needs",
+    grpc=INVALID_ARGUMENT,
+)
+BAD_BODY = refusal(
+    400,
+    "bad_input",
+    "the body can't be read as what its content type says",
+    "give the right one, as curl -T FILE, -F image=@FILE or -H 'Content-Type: application/json' do",
+    grpc=INVALID_ARGUMENT,
+)
+BAD_MESSAGE = refusal(
+    400,
+    "bad_input",
+    "this is no PredictionsRequest",
+    "send one message, as inference.proto of TorchServe 0.12 has it",
+    grpc=INVALID_ARGUMENT,
+)
+COMPRESSED = refusal(
+    415, "unsupported_type", "the message is compressed", "send it as it is", grpc=UNIMPLEMENTED
+)
+NAMELESS = refusal(400, "bad_input", "the message names no model", "set model_name", grpc=INVALID_ARGUMENT)
+NO_NAME = refusal(
+    404,
+    "unknown_model",
+    "no model has such a name",
+    "names are of letters, digits, _, . and -",
+    grpc=NOT_FOUND,
+)
+NO_VERSION = refusal(
+    404,
+    "unknown_version",
+    "no version has such a name",
+    "set no model_version for the default",
+    grpc=NOT_FOUND,
+)
 TOO_LATE = refusal(
     504,
     "deadline_exceeded",
@@ -102,7 +148,7 @@ def not_all_ready(reasons: Mapping[str, str]) -> Reply:
 
 
 def unknown_model(asked: str) -> Reply:
-    """`asked` is a format that gives what the caller wrote, in characters that are safe in JSON."""
+    """`asked` is a format that gives the name as the caller wrote it, in characters that are safe in JSON."""
     hint = "check the name; upper and lower case differ"
     return refusal(404, "unknown_model", f"no such model: {asked}", hint, grpc=NOT_FOUND, formatted=True)
 
@@ -118,27 +164,6 @@ def too_large(limit: int) -> Reply:
     return refusal(413, "too_large", message, "send less at a time", grpc=RESOURCE_EXHAUSTED)
 
 
-def envoys_own(limit: int) -> list[tuple[str, Reply]]:
-    """Envoy's own failures as conditions in CEL, of which the first that holds counts; what callers read."""
-    late = f"the request wasn't there whole after {ARRIVES_IN} seconds"
-    http, headers = "the request isn't valid HTTP", "the headers are too large"
-    bad = "bad_request"
-    return [
-        ("response.code == 413", too_large(limit)),
-        (
-            "response.code == 408",
-            refusal(408, "request_timeout", late, "send less at a time", grpc=DEADLINE_EXCEEDED),
-        ),
-        ("response.code == 404", NOT_HERE),
-        ("response.code == 426", refusal(426, bad, "HTTP/1.0 isn't spoken here", "use HTTP/1.1 or HTTP/2")),
-        ("response.code == 431", refusal(431, bad, headers, "put into the body what the model needs")),
-        ("response.code < 500", refusal(400, bad, http, "use a client's library", grpc=INVALID_ARGUMENT)),
-        ("response.code == 504", TOO_LATE),
-        ("response.code_details.contains('overflow') || response.code_details == 'overload'", OVERLOADED),
-        ("true", UNREACHED),
-    ]
-
-
 def headers(of: Reply, *, grpc: bool = False) -> list[Document]:
     """What comes with the body, as Envoy's HeaderValueOptions."""
     values = {
@@ -151,34 +176,3 @@ def headers(of: Reply, *, grpc: bool = False) -> list[Document]:
 
 def header(key: str, value: str) -> Document:
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-
-
-def mappers(limit: int, request_id: str) -> list[Document]:
-    """`local_reply_config.mappers`; `request_id` is the format that gives the answer's id."""
-    ours = "response.code_details in ['direct_response', 'lua_response']"
-    named = [header("x-request-id", request_id)]
-    bare = {"content_type": "application/json", "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
-    found = [
-        _when(f"{ours} && response.code < 400", headers_to_add=named, body_format_override=bare),
-        _when(ours, headers_to_add=named),
-    ]
-    for condition, told in envoys_own(limit):
-        then = {"status_code": told.status, "body": {"inline_string": told.text}}
-        grpc = f"({condition}) && request.headers['content-type'].startsWith('application/grpc')"
-        found.append(_when(grpc, headers_to_add=named + headers(told, grpc=True), **then))
-        found.append(_when(condition, headers_to_add=named + headers(told), **then))
-    return found
-
-
-def _when(condition: str, **then: object) -> Document:
-    cel = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
-    typed = {"@type": cel, "expression": condition}
-    return {
-        "filter": {
-            "extension_filter": {
-                "name": "envoy.access_loggers.extension_filters.cel",
-                "typed_config": typed,
-            }
-        },
-        **then,
-    }

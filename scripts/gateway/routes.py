@@ -3,7 +3,7 @@
     /healthz                          answered by the gateway
     all, while stopping               503
     /ready, /ready/NAME               answered by the gateway
-    what has no length                gRPC, chunked bodies: read whole by the listener `whole`, and here again
+    what is large or has no length    also gRPC: read whole by the listener `whole`, and here again
     a body above the limit            413
     /predictions/NAME[/VERSION]       the version's cluster, or why it can't answer
     gRPC, as grpc.lua has read it     the same, by the headers that it sets
@@ -36,6 +36,18 @@ AGAIN = "x-pthserve-again"
 NAMES = "[A-Za-z0-9][A-Za-z0-9_.-]*"
 """What may be quoted in an answer: the characters of models' names and versions."""
 
+SECOND, LAST = (
+    f"%CEL(re.capture(request.url_path, '{part}')):100%" for part in ("/[^/]+/([^/]+).*", ".*/([^/]+)")
+)
+"""Envoy's formats for a part of the path: a model in it, and a version; names have at most 100 characters."""
+
+NOT_OURS = ["expect", "grpc-timeout"]
+"""Headers that end here: TorchServe would refuse what it doesn't expect, and break off a call at its
+caller's deadline in a way that asks for a second attempt."""
+
+LARGE = 2**16
+"""Bytes of a body; smaller ones mostly arrive with their headers."""
+
 IDLE = 30  # s without a byte either way, beyond the deadline
 
 NEW = {"name": WHOLE, "present_match": False}
@@ -46,7 +58,8 @@ READY = Reply(200, {"ready": True})
 
 def routes(routing: Routing, limit: int) -> list[Document]:
     found = [*_healthy(routing), *_stopping(routing), *_ready(routing), *_whole(limit)]
-    found.append(_told({"prefix": "/", "headers": [_above(limit)]}, replies.too_large(limit)))
+    above = {"prefix": "/", "headers": [_length(limit + 1, 2**63 - 2)]}
+    found.append(_told(above, replies.too_large(limit)))
     for name, model in routing.models.items():
         found += _model(name, model)
     return [*found, *_unknown()]
@@ -79,18 +92,21 @@ def _ready(routing: Routing) -> Iterator[Document]:
         reason = _why_not(model)
         if _offered(model):
             yield from _got(f"/ready/{name}", replies.not_ready(name, reason) if reason else READY)
-    yield _told(_pattern(f"/ready/{NAMES}"), replies.unknown_model("%PATH(NQ)%"))
+    yield _told(_pattern(f"/ready/{NAMES}"), replies.unknown_model(SECOND))
 
 
 def _whole(limit: int) -> Iterator[Document]:
-    """A request without a length gets its route when it is complete; all others are counted from their start.
+    """What may take long to arrive, or much memory, gets its route when it is complete: TorchServe would hold
+    what has come so far for as many callers as there are, without a bound. A small one, of a known length,
+    goes straight on and is counted from its start.
 
     So none arrives at a version that has left meanwhile: `active` counts who holds an older route.
     """
     unmeasured = {"name": "content-length", "present_match": False}
     for match in (
-        {"path": PREDICTIONS, "grpc": {}, "headers": [NEW]},
+        {"path": PREDICTIONS, "grpc": {}, "headers": [NEW, _method("POST")]},
         {"prefix": "/predictions/", "headers": [NEW, unmeasured, _method("POST|PUT")]},
+        {"prefix": "/predictions/", "headers": [NEW, _length(LARGE, limit), _method("POST|PUT")]},
     ):
         yield {
             "match": match,
@@ -116,7 +132,7 @@ def _model(name: str, model: ModelRoutes) -> Iterator[Document]:
     for version, route in offered.items():
         yield from _version(name, version, route, named=True)
     unknown = _pattern(f"/predictions/{re.escape(name)}/{NAMES}")
-    yield _told(unknown, replies.unknown_version(name, "%PATH(NQ)%", list(offered)))
+    yield _told(unknown, replies.unknown_version(name, LAST, list(offered)))
     grpc = {"path": PREDICTIONS, "headers": [_exactly(MODEL, name)]}
     yield _told(grpc, replies.unknown_version(name, f"%REQ({VERSION})%", list(offered)), grpc=True)
 
@@ -140,8 +156,8 @@ def _version(name: str, version: str, route: Route, *, named: bool) -> Iterator[
 
 
 def _unknown() -> Iterator[Document]:
-    yield _told(_pattern(f"/predictions/{NAMES}(/{NAMES})?"), replies.unknown_model("%PATH(NQ)%"))
-    grpc = {"path": PREDICTIONS, "grpc": {}}
+    yield _told(_pattern(f"/predictions/{NAMES}(/{NAMES})?"), replies.unknown_model(SECOND))
+    grpc = {"path": PREDICTIONS, "grpc": {}, "headers": [{"name": MODEL, "present_match": True}]}
     yield _told(grpc, replies.unknown_model(f"%REQ({MODEL})%"), grpc=True)
     yield _told({"prefix": "/", "grpc": {}}, replies.NO_METHOD, grpc=True)
     yield _told({"prefix": "/"}, replies.NOT_HERE)
@@ -174,7 +190,7 @@ def _answered(match: Document, cluster: str, route: Route, **more: object) -> Do
             },
             **more,
         },
-        "request_headers_to_remove": [WHOLE, MODEL, VERSION],
+        "request_headers_to_remove": [WHOLE, MODEL, VERSION, *NOT_OURS],
     }
 
 
@@ -210,5 +226,5 @@ def _method(pattern: str) -> Document:
     return {"name": ":method", "string_match": {"safe_regex": {"regex": pattern}}}
 
 
-def _above(limit: int) -> Document:
-    return {"name": "content-length", "range_match": {"start": limit + 1, "end": 2**63 - 1}}
+def _length(least: int, most: int) -> Document:
+    return {"name": "content-length", "range_match": {"start": least, "end": most + 1}}

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from scripts.config import Config
-from scripts.gateway import bootstrap, xds
+from scripts.gateway import xds
 from scripts.gateway.admin import Admin, Connection
 from scripts.gateway.replies import Document
 from scripts.gateway.routing import Routing
@@ -24,6 +24,7 @@ class Updates:
 
     def __init__(self, config: Config, scratch: Path, threads: int) -> None:
         self._config = config
+        self._script = scratch / "torchserve.lua"
         self._clusters_file = scratch / "clusters" / "clusters.json"
         self._routes_file = scratch / "routes" / "routes.json"
         for path in (self._clusters_file, self._routes_file):
@@ -40,7 +41,7 @@ class Updates:
         upstreams = Upstreams(
             rest=ports.reached(self._config.inference),
             grpc=ports.reached(self._config.grpc_inference),
-            script=bootstrap.FOLDER / "torchserve.lua",
+            script=self._script,
         )
         resources = xds.clusters(routing, upstreams)
         if resources != self._clusters:

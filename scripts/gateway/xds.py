@@ -12,9 +12,12 @@ from scripts.gateway.routing import Routing
 
 CONNECT = "1s"  # TorchServe is on this machine, or beside it
 KEPT = "60s"  # idle connections; TorchServe itself never closes them
-MOST = 1024
-"""Connections of a version, and requests waiting for one: five times TorchServe's job_queue_size, whose queue
-so fills first. And second attempts: one dead worker takes a whole batch along."""
+CONNECTIONS = 10_000
+"""Of callers, at once."""
+
+MOST = CONNECTIONS
+"""Connections of a version, and requests waiting for one: those who send slowly keep no one else out, and
+TorchServe's queue (job_queue_size) fills first. And second attempts: one dead worker takes a batch along."""
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 

@@ -85,6 +85,7 @@ class FakeTorchServe:
         self.messages: list[list[tuple[int, bytes]]] = []
         self.raw = False  # whether messages aren't taken apart: they may hold more than texts
         self.raw_messages: list[bytes] = []
+        self.metadata: list[dict[str, Any]] = []
         self._grpc: Any = None
         self._rest: ThreadingHTTPServer | None = None
         self._connections: set[socket.socket] = set()
@@ -94,6 +95,7 @@ class FakeTorchServe:
         self.seen.clear()
         self.messages.clear()
         self.raw_messages.clear()
+        self.metadata.clear()
         self.raw = False
 
     def start(self) -> None:
@@ -165,6 +167,7 @@ class FakeTorchServe:
 
     def predicted(self, message: bytes, context: Any) -> bytes:
         self.raw_messages.append(message)
+        self.metadata.append(dict(context.invocation_metadata()))
         if self.raw:
             return b"raw"
         found = list(fields(message))

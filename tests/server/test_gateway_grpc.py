@@ -136,6 +136,7 @@ def test_a_compressed_message_is_told_to_come_as_it_is(gatewayed: Gatewayed) -> 
         f"{SERVICE}/Ping",
         f"{SERVICE}/StreamPredictions",
         f"{SERVICE}/predictions",
+        f"{METHOD}?x=1",
         "/org.pytorch.serve.grpc.management.ManagementAPIsService/RegisterModel",
         "/org.pytorch.serve.grpc.openinference.GRPCInferenceService/ModelInfer",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -144,6 +145,23 @@ def test_a_compressed_message_is_told_to_come_as_it_is(gatewayed: Gatewayed) -> 
 def test_other_methods_are_unimplemented(gatewayed: Gatewayed, method: str) -> None:
     assert refused(gatewayed, message("cat"), method)[:2] == ("UNIMPLEMENTED", "not_found")
     assert gatewayed.fake.messages == []
+
+
+def test_a_callers_own_deadline_ends_here(gatewayed: Gatewayed) -> None:
+    """TorchServe would break the call off in a way that asks for a second attempt."""
+    release = threading.Event()
+
+    def says(fields: list[tuple[int, bytes]]) -> bytes | Failed:
+        release.wait(2)
+        return version_by_grpc(fields)
+
+    gatewayed.fake.says_by_grpc = says
+    with gatewayed.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(METHOD)(message("cat"), timeout=0.3)
+    release.set()
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "grpc-timeout" not in gatewayed.fake.metadata[0]
+    assert len(gatewayed.fake.messages) == 1
 
 
 def test_headers_cant_name_another_model_than_the_message(gatewayed: Gatewayed) -> None:
@@ -182,8 +200,10 @@ def test_a_deadline(gatewayed: Gatewayed) -> None:
     assert len(gatewayed.fake.messages) == 1
 
 
-def test_a_died_worker_is_tried_once_more(gatewayed: Gatewayed) -> None:
-    died = Failed(grpc.StatusCode.INTERNAL, "InternalServerException: Worker died.")
+@pytest.mark.parametrize("status", [grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_a_died_worker_is_tried_once_more(gatewayed: Gatewayed, status: grpc.StatusCode) -> None:
+    """TorchServe says the second when the worker was killed, the first when it was too slow."""
+    died = Failed(status, "InternalServerException: Worker died.")
     first = iter([died])
     gatewayed.fake.says_by_grpc = lambda fields: next(first, None) or version_by_grpc(fields)
     body = b"y" * 15_000_000
@@ -203,6 +223,8 @@ def test_a_died_worker_is_tried_once_more(gatewayed: Gatewayed) -> None:
         ((grpc.StatusCode.INTERNAL, 'Model "cat" has no worker to serve'), "UNAVAILABLE", "overloaded", 1),
         ((grpc.StatusCode.INTERNAL, "ModelNotFoundException: no"), "NOT_FOUND", "unknown_version", 1),
         ((grpc.StatusCode.INTERNAL, "Prediction failed"), "UNAVAILABLE", "unavailable", 1),
+        ((grpc.StatusCode.RESOURCE_EXHAUSTED, "message too large"), "RESOURCE_EXHAUSTED", "too_large", 1),
+        ((grpc.StatusCode.UNKNOWN, ""), "INVALID_ARGUMENT", "bad_input", 1),
         ((grpc.StatusCode.UNAVAILABLE, "closing"), "UNAVAILABLE", "unavailable", 2),
     ],
 )
@@ -259,6 +281,27 @@ def test_a_slow_upload_is_answered_by_the_version_that_is_there_when_it_ends(gat
         slow.sendall(frame(0, 1, 1, framed[10:]))
         assert b"cat/2.0" in until(slow, b"cat/2.0")
     assert dict(gatewayed.fake.messages[0])[2] == b"2.0"
+
+
+@pytest.mark.parametrize("wrong", ["method", "trailers"])
+def test_what_no_grpc_client_sends(gatewayed: Gatewayed, wrong: str) -> None:
+    whole = message("cat")
+    headers = {
+        ":method": "GET" if wrong == "method" else "POST",
+        ":scheme": "http",
+        ":path": METHOD,
+        ":authority": "x",
+        "content-type": "application/grpc",
+    }
+    with gatewayed.connection() as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        connection.sendall(frame(1, 4, 1, b"".join(map(literal, headers, headers.values()))))
+        last = int(wrong != "trailers")
+        connection.sendall(frame(0, last, 1, b"\0" + len(whole).to_bytes(4, "big") + whole))
+        if not last:
+            connection.sendall(frame(1, 5, 1, literal("x-request-id", "another")))
+        eventually(lambda: gatewayed.gateway.active_all() == 0)
+    assert gatewayed.fake.messages == []
 
 
 def frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:

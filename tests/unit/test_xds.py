@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scripts import config
-from scripts.gateway import bootstrap, replies, routes, xds
+from scripts.gateway import bootstrap, mappers, replies, routes, xds
 from scripts.gateway.routing import ModelRoutes, Route, Routing
 from scripts.places import ROOT
 
@@ -23,10 +23,10 @@ def routing(**models: ModelRoutes) -> Routing:
     return Routing(models, healthy=True, ready=True)
 
 
-def found(of: Routing, method: str, path: str, **headers: str) -> dict[str, Any]:
+def found(of: Routing, method: str, path: str, *, limit: int = LIMIT, **headers: str) -> dict[str, Any]:
     """The first route that matches, by the matchers that routes.py uses."""
     given = {":method": method, "content-length": "1", **headers}
-    return next(route for route in routes.routes(of, LIMIT) if _matches(route["match"], path, given))
+    return next(route for route in routes.routes(of, limit) if _matches(route["match"], path, given))
 
 
 def _matches(match: dict[str, Any], path: str, headers: dict[str, str]) -> bool:
@@ -140,6 +140,34 @@ def test_the_limit(length: int, refused: bool) -> None:
     assert ("direct_response" in route) == refused
 
 
+@pytest.mark.parametrize(
+    ("given", "cluster"),
+    [
+        ({"content-length": str(routes.LARGE - 1)}, "cat/1.0"),
+        ({"content-length": str(routes.LARGE)}, "whole"),
+        ({"content-length": str(routes.LARGE), routes.WHOLE: "yes"}, "cat/1.0"),
+    ],
+)
+def test_what_is_large_is_read_whole_first(given: dict[str, str], cluster: str) -> None:
+    route = found(routing(cat=CAT), "POST", "/predictions/cat", limit=10 * routes.LARGE, **given)
+    assert route["route"]["cluster"] == cluster
+
+
+def test_no_version_has_fewer_connections_than_all_callers_together() -> None:
+    """Else those who only hold theirs open would keep all others from a model."""
+    (cluster, _) = xds.clusters(routing(dog=ModelRoutes({"1": Route(1)}, "1")), UPSTREAMS)
+    assert cluster["circuit_breakers"]["thresholds"][0]["max_connections"] >= xds.CONNECTIONS
+
+
+def test_scripts_speak_the_replies() -> None:
+    scripts = bootstrap.scripts(LIMIT)
+    assert sorted(scripts) == sorted(path.name for path in bootstrap.FOLDER.glob("*.lua"))
+    for text in scripts.values():
+        assert "${" not in text
+    assert replies.UNREACHED.text in scripts["torchserve.lua"]
+    assert f"more than {LIMIT} bytes" in scripts["torchserve.lua"]
+
+
 def test_a_reason_is_no_format() -> None:
     """A percent sign in it would be one of Envoy's operators."""
     model = ModelRoutes({"1.0": Route(1, 'failed: 5% of "x" %REQ(x)%')}, "1.0")
@@ -148,7 +176,7 @@ def test_a_reason_is_no_format() -> None:
 
 
 def test_every_refusal_says_what_to_do() -> None:
-    told = [reply for _, reply in replies.envoys_own(LIMIT)]
+    told = [reply for _, reply in mappers.envoys_own(LIMIT)]
     told += [value for value in vars(replies).values() if isinstance(value, replies.Reply)]
     for reply in told:
         assert all(reply.body[key] for key in ("code", "message", "hint")), reply
