@@ -35,12 +35,15 @@ class Sent(Struct, frozen=True):
 class Load:
     """So many clients with a connection each, from entering to leaving; `sent` grows meanwhile."""
 
-    def __init__(self, url: str, body: bytes, *, clients: int = 4, timeout: float = 60) -> None:
+    def __init__(
+        self, url: str, body: bytes, *, clients: int = 4, pause: float = 0, timeout: float = 60
+    ) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         self._address, self._path = (parts.hostname, parts.port), parts.path
         self._body = body
+        self._pause = pause  # s between two requests of a client
         self._timeout = timeout  # s; beyond it a request hangs
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._send_on, daemon=True) for _ in range(clients)]
@@ -99,6 +102,7 @@ class Load:
             if one.status != 200:
                 connection.close()
                 time.sleep(0.05)  # whoever is refused doesn't come back at once
+            time.sleep(self._pause)
         connection.close()
 
     def _send(self, connection: http.client.HTTPConnection) -> Sent:

@@ -41,7 +41,7 @@ def node(models: Path) -> Iterator[Running]:
 @pytest.fixture(autouse=True)
 def others_are_undisturbed(node: Running) -> Iterator[None]:
     """Whatever is done to one model, another answers every request meanwhile."""
-    with Load(node.url("other"), BODY, clients=1) as load:
+    with Load(node.url("other"), BODY, clients=1, pause=0.05) as load:
         yield
     assert not load.bad(), load.summary()
 
@@ -53,7 +53,7 @@ def values(one: Sent) -> list[float]:
 
 def test_a_promotion_under_load_loses_nothing_and_mixes_nothing(node: Running, models: Path) -> None:
     endpoints.write(models, "steady", "return x + 10", version="1.1")
-    with Load(node.url("steady"), BODY, clients=8) as load:
+    with Load(node.url("steady"), BODY, clients=6, pause=0.005) as load:
         load.reach(PROMOTED_OVER // 2)
         done = node.command("promote", "steady")
         returned = len(load.sent)
