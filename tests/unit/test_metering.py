@@ -173,3 +173,10 @@ def test_what_cannot_be_told_is_logged_once_and_never_raised(
 def test_a_batch_that_makes_no_sense_is_not_raised_either(caplog: pytest.LogCaptureFixture) -> None:
     Meter("cat", "1.0").batch(Batch([], {"dreaming": 1.0}, {}))  # type: ignore[dict-item]
     assert len(caplog.records) == 1
+
+
+def test_every_metric_of_ours_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for metric in METRICS:
+        assert f"`{metric.name}`" in readme, metric.name
+        assert all(f"`{label}`" in readme for label in metric.labels)
