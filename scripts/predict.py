@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TextIO
 
 from msgspec import Struct
 from rich.console import Console
@@ -38,22 +38,35 @@ class Asked(Struct, frozen=True):
 def predict(places: Places, name: str, source: str, asked: Asked) -> int:
     """Print the answers; the exit status is 1 if a file of a folder failed. Raises Refusal."""
     check_names(name, asked.version)
-    path, out = Path(source), sys.stdout.buffer
+    path, out = Path(source), _bytes(sys.stdout)
     lines: Lines = Table() if asked.table else JsonLines()
+    if not source:  # Path("") is the current folder
+        raise _missing("''")
     if source != STDIN and path.is_dir():
         return _folder(scoring.inputs(path), lambda: _way(places, name, asked), asked, lines, out)
-    body = sys.stdin.buffer.read() if source == STDIN else _read(path)
+    body = _bytes(sys.stdin).read() if source == STDIN else _read(path)
     answer = _way(places, name, asked).answer(body, uuid.uuid4().hex)
     scored = Scored(STDIN if source == STDIN else path.name, answer)
     out.write(lines.write(scored) if asked.table else answer + b"\n")
     return 0
 
 
+def _bytes(stream: TextIO | None) -> BinaryIO:
+    """Standard input or output; raises CommandError where whoever started us has closed it."""
+    if stream is None:
+        raise CommandError("standard input or output is closed", hint="give it a file, or /dev/null")
+    return stream.buffer
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CommandError(f"{path}: not found", hint="give a file, a folder, or - for stdin") from None
+        raise _missing(path) from None
+
+
+def _missing(path: Path | str) -> CommandError:
+    return CommandError(f"{path}: not found", hint="give a file, a folder, or - for stdin")
 
 
 def _way(places: Places, name: str, asked: Asked) -> Way:
@@ -90,8 +103,9 @@ def _folder(
                 done += 1
         out.write(lines.end())
         out.flush()
-    except KeyboardInterrupt:
-        say(console, f"\nstopped after {done} of {len(wanted)} files")
+    except (KeyboardInterrupt, CommandError):
+        if done:
+            say(console, f"\nstopped after {done} of {len(wanted)} files")
         raise
     finally:
         if failed:

@@ -78,8 +78,8 @@ def verdict_of(places: Places, asked: Asked) -> Verdict:
         folder = entry.folder if subject.folder_is_it else unpacked
         if isinstance(folder, Refusal):
             raise CommandError(
-                f"{shown(entry.folder)} is version {entry.version}, and of {version}, which serves, "
-                f"the archive can't be had: {folder}"
+                f"{shown(entry.folder)} is version {entry.version}, and the archive of {version} "
+                f"can't be had: {folder}"
             )
         found = recipe.load(folder)
         inputs = [folder / sample.input for sample in found.handler.samples] + list(asked.files)

@@ -46,13 +46,15 @@ class Scored(Struct, frozen=True):
 def inputs(folder: Path) -> list[Input]:
     """Every file below the folder, sorted by name; raises CommandError when there is none, or OSError.
 
-    What begins with a dot is left out, and links to folders aren't followed.
+    What begins with a dot is left out, also pipes and the like, and links to folders aren't followed; a link
+    to nothing is one that can't be read.
     """
     found = []
     for root, folders, files in os.walk(folder, onerror=_fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(root, name) for name in files if not name.startswith(".")]
-    named = [Input(path.relative_to(folder).as_posix(), path) for path in found if path.is_file()]
+    readable = (path for path in found if path.is_file() or not path.exists())
+    named = [Input(path.relative_to(folder).as_posix(), path) for path in readable]
     if not named:
         raise CommandError(f"{folder} holds no files", hint="hidden ones don't count")
     return sorted(named, key=lambda one: one.name)

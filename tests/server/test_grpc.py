@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import pytest
 
 from scripts import catalog
@@ -9,6 +13,7 @@ from scripts.calling.grpc_client import Grpc
 from scripts.calling.local import Local
 from scripts.calling.refused import NoServer, Refused
 from scripts.calling.ways import ByGrpc, Rest, Way
+from scripts.errors import CommandError
 from tests.server.running import Running
 
 pytestmark = pytest.mark.server
@@ -93,6 +98,36 @@ def test_one_that_is_too_large_is_413(server: Running) -> None:
         with pytest.raises(Refused) as caught:
             way.answer(bytes(20_200_000), "id")
         assert caught.value.status == 413
+
+
+def test_a_killed_worker_is_nothing_to_callers(server: Running) -> None:
+    """TorchServe says RESOURCE_EXHAUSTED to those whose worker died; the gateway asks the other one."""
+    sample = server.places.models / "digits_mlp" / "samples" / "seven.png"
+    way, body = ByGrpc(server.config.gateway.url, "digits_mlp"), sample.read_bytes()
+    stop, answered, failed = threading.Event(), [0], list[str]()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                way.answer(body, "id")
+                answered[0] += 1
+            except CommandError as error:
+                failed.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        server.wait(lambda: answered[0] > 100, 30)
+        os.kill(server.worker_pids("digits_mlp")[0], signal.SIGKILL)
+        before = answered[0]
+        server.wait(lambda: answered[0] > before + 200, 30)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    server.wait_ready("digits_mlp")
 
 
 def test_a_rest_address_is_told_from_a_grpc_one(server: Running) -> None:

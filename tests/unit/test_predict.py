@@ -89,6 +89,7 @@ NOWHERE = "http://127.0.0.1:1"
     [
         ("nothing", "a.json", Asked(way="local"), "there is no model 'nothing'"),
         ("tiny", "nothing.json", Asked(way="local"), "nothing.json: not found; give a file, a folder"),
+        ("tiny", "", Asked(way="local"), "'': not found; give a file, a folder"),
         (
             "tiny",
             "a.json",
@@ -124,6 +125,16 @@ def test_the_default_address_is_the_gateway_s(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.decode().startswith(f"pthserve: no server answers at {NOWHERE} (ConnectionError); ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-"])
+def test_a_closed_stdin_or_stdout_is_told(models: Path, closed: str) -> None:
+    words = " ".join(command("--models", models, "predict", "tiny", "-", "--local"))
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} {closed}"], cwd=ROOT, capture_output=True, input=b"[1,2]"
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"pthserve: standard input or output is closed; ")
 
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -182,6 +193,16 @@ def test_a_server_that_is_full_for_one_file_is_told(http: Server, files: Path) -
     done = run("predict", "tiny", files / "a.json", "--url", url(http))
     assert done.returncode == 1
     assert done.stderr.decode().startswith("pthserve: full; try again")
+
+
+def test_a_model_that_goes_away_in_the_middle_ends_it(http: Server, files: Path) -> None:
+    answers = iter([(200, {}, b'{"values":[1]}')])
+    http.reply = lambda body: next(answers, (404, {}, b'{"code": 404, "type": "X", "message": "gone"}'))
+    done = run("predict", "tiny", files, "--url", url(http), "--jobs", "1")
+    assert (done.returncode, done.stdout) == (1, b'{"file":"a.json","values":[1]}\n')
+    told = done.stderr.decode().split("\n")
+    assert told[1] == "stopped after 1 of 3 files"
+    assert told[2].startswith("pthserve: gone; ")
 
 
 def test_ctrl_c_ends_it_at_once_and_says_how_far_it_came(http: Server, files: Path) -> None:

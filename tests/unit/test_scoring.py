@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,13 @@ def test_every_file_below_is_taken_but_hidden_ones(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert [one.name for one in scoring.inputs(tmp_path)] == ["a.txt", "a/z.txt", "b.txt"]
+
+
+def test_a_link_to_nothing_fails_and_a_pipe_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    (one,) = scored(scoring.inputs(tmp_path), lambda body: body)
+    assert (one.name, str(one.answer)) == ("gone", "can't be read (No such file or directory)")
 
 
 def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
@@ -153,7 +161,8 @@ def test_no_server_at_all_ends_it_at_once(files: list[Input]) -> None:
 
     with pytest.raises(NoServer):
         scored(files, answer, jobs=1)
-    assert asked == [b"0"]
+    assert asked[0] == b"0"
+    assert len(set(asked)) == len(asked)  # none is asked twice
 
 
 def test_a_server_that_was_there_a_moment_ago_is_waited_for(
