@@ -21,7 +21,10 @@ def leave(name: str, version: str, error: Exception) -> None:
     if folder:
         reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
         text = f"{reason}\n\n{''.join(traceback.format_exception(error))}"
-        _path(Path(folder), name, version).write_text(text, encoding="utf-8")
+        path = _path(Path(folder), name, version)
+        unfinished = path.with_suffix(f".{os.getpid()}")  # whoever looks meanwhile finds nothing, not a half
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
 
 
 def clear(folder: Path, name: str, version: str) -> None:

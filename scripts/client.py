@@ -11,14 +11,16 @@ from typing import Any
 import msgspec
 import requests
 from msgspec import Struct, field
+from requests.adapters import HTTPAdapter
 
 from handlers.recipe import Recipe
 from scripts.errors import CommandError
 
 TIMEOUT = 300  # s; for answers: the deadline is the recipe's, and the server keeps it
 
-LOCAL_TIMEOUT = 10  # s; for what TorchServe answers from memory
+LOCAL_TIMEOUT = 10  # s; TorchServe answers from memory, and the supervisor's loop waits for it
 UNPACK_TIMEOUT = 300  # s; 500 MB take one
+CONNECTIONS = 256  # kept open at most: one for each thread that registers, or requests would warn
 
 
 class NoAnswer(CommandError):
@@ -109,6 +111,7 @@ class Management:
         self.url = url
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS))
 
     def register(self, archive: Path, recipe: Recipe) -> str:
         """Register an archive of the model store; "" once its workers are starting, else what was said.
@@ -138,12 +141,17 @@ class Management:
 
     def describe(self, name: str) -> list[Registered]:
         """Every version of a model that TorchServe knows."""
-        answer = self._call("GET", f"/models/{name}/all", timeout=LOCAL_TIMEOUT)
+        answer = self._call("GET", f"/models/{name}/all")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return []
         if answer.status_code != HTTPStatus.OK:
             raise NoAnswer(f"TorchServe can't describe {name}: {_message(answer)}")
-        return msgspec.json.decode(answer.content, type=list[Registered])
+        try:
+            return msgspec.json.decode(answer.content, type=list[Registered])
+        except msgspec.DecodeError as error:
+            raise NoAnswer(
+                f"TorchServe describes {name} in another form than 0.12.0 does ({error})"
+            ) from None
 
     def version(self, name: str, version: str) -> Registered | None:
         """One version; None when TorchServe doesn't know it."""
@@ -162,16 +170,13 @@ class Management:
         if answer.status_code >= HTTPStatus.BAD_REQUEST:
             raise CommandError(f"TorchServe can't make {version} the default of {name}: {_message(answer)}")
 
-    def workers(self, name: str, version: str) -> list[dict[str, Any]]:
-        """One entry for each worker: `status` (READY, ...), `pid`, `gpu`, `memoryUsage` and more."""
-        answer = self._call("GET", f"/models/{name}/{version}")
-        if answer.status_code != HTTPStatus.OK:
-            return []
-        found: list[dict[str, Any]] = answer.json()[0]["workers"]
-        return found
-
     def _call(
-        self, method: str, path: str, query: dict[str, str | int] | None = None, *, timeout: float = 30
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str | int] | None = None,
+        *,
+        timeout: float = LOCAL_TIMEOUT,
     ) -> requests.Response:
         try:
             return self._session.request(method, self.url + path, params=query, timeout=timeout)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
+from handlers.errors import Refusal
+from handlers.recipe import Recipe
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
@@ -23,6 +25,7 @@ MARGIN = 30.0  # s beyond the old version's deadline: what is in flight is answe
 
 def promote(places: Places, name: str, version: str | None, console: Console) -> int:
     """0 once callers get the new version and the old one has gone; raises Refusal, and nothing changed."""
+    asking.running(places)  # says so before minutes of packing, if none runs
     if version is None or not mar.path_in(places, name, version).is_file():
         _, packed = archived(places, name, console)
         if version not in (None, packed):
@@ -54,20 +57,16 @@ def move(places: Places, name: str, version: str, console: Console) -> int:
     """Bring the version up, lead callers to it, and see the others off."""
     with asking.alone(places, name):
         before = asking.running(places).models.get(name)
-        if before is not None and before.default == version:
+        old = before.default if before is not None else ""
+        if old == version == wanted.load(places).model(name).default:
             say(console, f"{name} {version} is the default already")
             return 0
-        with console.status(f"starting {name} {version}"):
-            admission.admit(places, name, version, console, workers=_scaled(places, name))
-        revision = asking.ask(places, lambda state: moved(state, name, version))
-        old = before.default if before is not None else ""
-        patience = MARGIN + _deadline(places, name, old)
-        with console.status(f"{name}: waiting for what the old version has accepted"):
-            gone = asking.wait(places, revision, lambda seen: _moved(seen, name, old, version), patience)
+        with asking.taken_back(places, name, trying=version):
+            with console.status(f"starting {name} {version}"):
+                admission.admit(places, name, version, console, workers=_scaled(places, name))
+            with console.status(f"{name}: waiting for what the old version has accepted"):
+                gone = _lead(places, name, old, version)
         if not gone:
-            default = asking.running(places).models[name].default
-            if default != version:
-                raise CommandError(f"{name}: {default} still answers", hint="see scripts/pthserve status")
             say(
                 console,
                 f"{name}: the old version has requests in flight still, and leaves after them",
@@ -77,6 +76,26 @@ def move(places: Places, name: str, version: str, console: Console) -> int:
         for path in _prune(places, name):
             say(console, f"removed {path}: the last {KEPT} former versions are kept")
         return 0
+
+
+def _lead(places: Places, name: str, old: str, new: str) -> bool:
+    """Lead callers to the new version; whether the old one has gone. Raises CommandError if they can't be."""
+    revision = asking.ask(places, lambda state: moved(state, name, new))
+
+    def led(seen: Observed) -> bool:
+        model = seen.models.get(name)
+        return model is not None and model.default == new
+
+    def gone(seen: Observed) -> bool:
+        return led(seen) and (old == new or old not in seen.versions(name))
+
+    former = _recipe(places, name, old)
+    answered = views.deadline(former) if former is not None else 0.0
+    if asking.wait(places, revision, gone, MARGIN + answered):
+        return True
+    if asking.wait(places, revision, led, asking.POLL):
+        return False
+    raise CommandError(f"{name}: callers couldn't be led to {new}", hint="see scripts/pthserve status")
 
 
 def moved(before: Wanted, name: str, version: str) -> Wanted:
@@ -95,21 +114,18 @@ def moved(before: Wanted, name: str, version: str) -> Wanted:
 def _scaled(places: Places, name: str) -> int | None:
     """How many workers somebody gave the default; None where it is as its recipe has it."""
     model = wanted.load(places).model(name)
-    path = mar.path_in(places, name, model.default)
-    now = model.versions.get(model.default)
-    if now is None or not path.is_file() or mar.read_recipe(path).workers == now.workers:
+    now, recipe = model.versions.get(model.default), _recipe(places, name, model.default)
+    if now is None or recipe is None or recipe.workers == now.workers:
         return None
     return now.workers
 
 
-def _moved(seen: Observed, name: str, old: str, new: str) -> bool:
-    model = seen.models.get(name)
-    return model is not None and model.default == new and old not in model.versions
-
-
-def _deadline(places: Places, name: str, version: str) -> float:
-    path = mar.path_in(places, name, version)
-    return views.deadline(mar.read_recipe(path)) if path.exists() else 0.0
+def _recipe(places: Places, name: str, version: str) -> Recipe | None:
+    """Of a version that is to be left: None where its archive is gone or damaged, which mustn't hinder it."""
+    try:
+        return mar.read_recipe(mar.path_in(places, name, version))
+    except Refusal:
+        return None
 
 
 def _prune(places: Places, name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,21 +15,23 @@ from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.processes.children import Children
-from scripts.state import admission, asking
+from scripts.state import admission, asking, wanted
 
 
 def register(places: Places, source: str, console: Console) -> int:
     """0 once all its workers are READY, or were; raises Refusal with the worker's own reason."""
+    asking.running(places)  # says so before minutes of packing, if none runs
     name, version = archived(places, source, console)
     with asking.alone(places, name):
         seen = asking.running(places).version(name, version)
-        if seen is not None and seen.state == "ready":
+        asked = wanted.load(places).model(name).versions.get(version)
+        if asked is not None and not asked.leaving and seen is not None and seen.state == "ready":
             say(
                 console,
                 f"{name} {version} is registered already: {seen.ready} of {seen.wanted} workers READY",
             )
             return 0
-        with console.status(f"starting {name} {version}"):
+        with asking.taken_back(places, name, trying=version), console.status(f"starting {name} {version}"):
             admission.admit(places, name, version, console)
         after = asking.running(places)
         say(console, f"✓ {name} {version}: READY")
@@ -66,7 +69,7 @@ def stored(places: Places, source: Path) -> tuple[str, str]:
             )
         return sealed.name, sealed.version
     places.store.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f".{kept.name}.partial")
+    partial = kept.with_name(f".{kept.name}.{os.getpid()}")
     try:
         shutil.copyfile(source, partial)
         partial.replace(kept)

@@ -8,7 +8,7 @@ from rich.console import Console
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
-from scripts.places import Places
+from scripts.places import Places, shown
 from scripts.state import admission, asking, wanted
 from scripts.state.observed import Observed
 from scripts.state.wanted import Wanted
@@ -31,22 +31,22 @@ def scale(places: Places, name: str, workers: int, patience: float, console: Con
         if before == workers:
             say(console, f"{name} {version} has {workers} workers already")
             return 0
-        revision = asking.ask(places, lambda state: scaled(state, name, version, workers))
         if workers > before:
             patience = mar.read_recipe(mar.path_in(places, name, version)).startup_timeout + admission.MARGIN
-        with console.status(f"{name}: from {before} to {workers} workers"):
-            done = asking.wait(places, revision, lambda now: _has(now, name, version, workers), patience)
-        if not done:
-            asking.ask(places, lambda state: scaled(state, name, version, before))
-            why = "they didn't become READY" if workers > before else "it was never idle"
-            raise CommandError(
-                f"{name} {version}: after {patience:.0f} s {why}; it keeps its {before}",
-                hint="see .pthserve/logs/torchserve.log"
-                if workers > before
-                else "try when less is asked of it",
-            )
+        with asking.taken_back(places, name), console.status(f"{name}: from {before} to {workers} workers"):
+            revision = asking.ask(places, lambda state: scaled(state, name, version, workers))
+            if not asking.wait(places, revision, lambda now: _has(now, name, version, workers), patience):
+                raise _refusal(places, f"{name} {version}", before, workers, patience)
         say(console, f"✓ {name} {version}: {workers} workers READY")
         return 0
+
+
+def _refusal(places: Places, who: str, before: int, workers: int, patience: float) -> CommandError:
+    if workers < before:
+        why, hint = "it was never idle", "try when less is asked of it"
+    else:
+        why, hint = "they didn't become READY", f"see {shown(places.logs / 'torchserve.log')}"
+    return CommandError(f"{who}: after {patience:.0f} s {why}; it keeps its {before}", hint=hint)
 
 
 def scaled(before: Wanted, name: str, version: str, workers: int) -> Wanted:
@@ -57,4 +57,4 @@ def scaled(before: Wanted, name: str, version: str, workers: int) -> Wanted:
 
 def _has(seen: Observed, name: str, version: str, workers: int) -> bool:
     one = seen.version(name, version)
-    return one is not None and one.state == "ready" and one.ready == one.wanted == workers
+    return one is not None and one.whole and one.ready == one.wanted == workers

@@ -20,9 +20,11 @@ def status(places: Places, ready: bool, names: Sequence[str], console: Console) 
     down = [] if seen.torchserve else ["TorchServe isn't up; it is being started"]
     if ready:
         unready = [*down, *filter(None, (unready_because(seen, name) for name in chosen))]
+        if seen.phase == "stopping" or (seen.phase == "starting" and not names):
+            unready.append(f"the node is {seen.phase}")
         for problem in unready:
             say(console, problem, "red")
-        return 1 if unready or seen.phase == "stopping" else 0
+        return 1 if unready else 0
     problems = [*down, *(problem for name in chosen for problem in problems_of(seen, name))]
     up = "TorchServe up" if seen.torchserve else "TorchServe down"
     gateway = f"gateway on {seen.url}" if seen.gateway else f"no gateway, TorchServe on {seen.url}"
@@ -60,7 +62,7 @@ def problem_of(name: str, number: str, version: SeenVersion) -> str:
     """What is wrong with one version; "" when nothing is."""
     match version.state:
         case "failed":
-            tries = f"{version.attempts} tries, next in {version.retry_in:.0f} s"
+            tries = f"{version.attempts} tries, next in {version.retry_in} s"
             return f"{name} {number} failed ({tries}): {version.reason}"
         case "leaving":
             return ""

@@ -26,29 +26,29 @@ def unregister(places: Places, name: str, version: str | None, patience: float, 
             raise CommandError(
                 f"{version} is the default of {name}", hint=f"first scripts/pthserve promote {name} OTHER"
             )
-        revision = asking.ask(places, lambda state: marked(state, name, leaving, leaving_now=True))
-        with console.status(f"{name}: waiting for what it has accepted"):
-            gone = asking.wait(
-                places,
-                revision,
-                lambda seen: all(seen.version(name, one) is None for one in leaving),
-                patience,
-            )
-        if not gone:
-            asking.ask(places, lambda state: marked(state, name, leaving, leaving_now=False))
-            raise CommandError(
-                f"{name} has requests in flight after {patience:.0f} s, and serves on",
-                hint="try again with a longer --deadline, or when less is asked of it",
-            )
+        waiting = console.status(f"{name}: waiting for what it has accepted")
+        with asking.taken_back(places, name), waiting:
+            revision = asking.ask(places, lambda state: marked(state, name, leaving))
+            if not asking.wait(
+                places, revision, lambda seen: seen.versions(name).keys().isdisjoint(leaving), patience
+            ):
+                now = asking.running(places).versions(name)
+                loads = any(now[one].state == "loading" for one in leaving if one in now)
+                raise CommandError(
+                    f"{name} {'is loading still' if loads else 'has requests in flight'} "
+                    f"after {patience:.0f} s, and serves on",
+                    hint="try again with a longer --deadline, or when less is asked of it",
+                )
         asking.ask(places, lambda state: without(state, name, leaving))
         say(console, f"✓ {name}{f' {version}' if version else ''}: unregistered")
         return 0
 
 
-def marked(before: Wanted, name: str, versions: list[str], *, leaving_now: bool) -> Wanted:
+def marked(before: Wanted, name: str, versions: list[str]) -> Wanted:
+    """The state with these versions on their way out."""
     model = before.model(name)
     changed = {
-        number: msgspec.structs.replace(one, leaving=leaving_now) if number in versions else one
+        number: msgspec.structs.replace(one, leaving=True) if number in versions else one
         for number, one in model.versions.items()
     }
     return before.having(name, msgspec.structs.replace(model, versions=changed))

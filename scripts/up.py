@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from types import FrameType
 
 from rich.console import Console
 
@@ -21,7 +19,7 @@ from scripts.errors import CommandError
 from scripts.gateway.envoy import Gateway
 from scripts.packing import mar
 from scripts.places import Places, shown
-from scripts.processes import scratch
+from scripts.processes import scratch, signals
 from scripts.processes.children import Children
 from scripts.serving import startup
 from scripts.serving.startup import Plan
@@ -36,7 +34,7 @@ INTERRUPTED = 130  # as shells report Ctrl-C
 def up(places: Places, names: Sequence[str], host: str | None, gateway: bool, console: Console) -> int:
     """Serve until a signal; the exit status is 1 if any model that was wanted didn't come up.
 
-    It is INTERRUPTED when the signal comes before anything serves.
+    It is INTERRUPTED when the signal comes before all of it has come up, or failed.
     """
     settings = config.load(places.config)
     if host is not None:
@@ -59,7 +57,7 @@ def up(places: Places, names: Sequence[str], host: str | None, gateway: bool, co
         if not plan.names:
             raise startup.none_to_serve()
         wanted.change(places, lambda state: startup.select(state, plan))
-        with _stop_requested() as stop:
+        with signals.stop_requested() as stop:
             return Up(places, plan, settings, gateway, stop, console).run()
 
 
@@ -91,7 +89,7 @@ class Up:
             self._server,
             Gateway(settings, places.logs) if gateway else None,
             settings,
-            lambda text: say(console, text, "yellow"),
+            lambda text: self._say(text, "yellow"),
         )
 
     def run(self) -> int:
@@ -101,10 +99,10 @@ class Up:
             self._supervisor.start()
             threading.Thread(target=self._pack, daemon=True).start()
             self._supervisor.run(self._stop, self._see)
+            self._say("stopping")
+            self._supervisor.drain()  # also what came up first may have been asked already
             if not self._settled:
                 return INTERRUPTED
-            say(self._console, "stopping")
-            self._supervisor.drain()
             return 1 if self._failed else 0
         except Refusal:
             if self._stop.is_set() and not self._settled:  # what was under way failed because of it
@@ -119,7 +117,7 @@ class Up:
             self._packed.put((entry, outcome))
 
     def _end_on_stop(self) -> None:
-        """Packing, and starts of Java, end as soon as a signal comes, not when they are done."""
+        """Packing ends as soon as a signal comes, not when it is done."""
         self._stop.wait()
         self._children.stop()
 
@@ -138,8 +136,9 @@ class Up:
         self._settled = True
         self._supervisor.serving()
         for name in self._plan.unregistered:
-            say(self._console, f"{name} was unregistered; scripts/pthserve register {name} brings it back")
-        print_endpoints(ready, self._plan.untrained, self._console)
+            self._say(f"{name} was unregistered; scripts/pthserve register {name} brings it back")
+        with _unheard():
+            print_endpoints(ready, self._plan.untrained, self._console)
 
     def _take_packed(self) -> None:
         while True:
@@ -154,24 +153,30 @@ class Up:
                 self._fail(entry.name, str(outcome))
 
     def _report(self, name: str, seen: Observed) -> None:
-        """A model's line, once all its versions have come up or failed."""
-        model = seen.models.get(name)
-        if model is None or any(one.state in ("waiting", "loading") for one in model.versions.values()):
+        """A model's line, once all its versions have come up or failed; none if it was unregistered."""
+        versions = {number: one for number, one in seen.versions(name).items() if one.state != "leaving"}
+        if any(one.state not in ("ready", "failed") for one in versions.values()):
+            return
+        if not versions and name in wanted.load(self._places).serving():
             return
         failures = [
-            f"{number}: {one.reason}" if len(model.versions) > 1 else one.reason
-            for number, one in model.versions.items()
+            f"{number}: {one.reason}" if len(versions) > 1 else one.reason
+            for number, one in versions.items()
             if one.state == "failed"
         ]
         notes = self._pending.pop(name)
         if failures:
             self._fail(name, "; ".join(failures))
-        if len(failures) < len(model.versions):
-            say(self._console, f"✓ {name}: {'; '.join([*notes, 'READY'])}")
+        if len(failures) < len(versions):
+            self._say(f"✓ {name}: {'; '.join([*notes, 'READY'])}")
 
     def _fail(self, name: str, reason: str) -> None:
         self._failed += 1
-        say(self._console, f"✗ {name}: {reason}", "red")
+        self._say(f"✗ {name}: {reason}", "red")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        with _unheard():
+            say(self._console, text, style)
 
     def _ready(self, seen: Observed) -> list[Endpoint]:
         found = []
@@ -185,18 +190,7 @@ class Up:
 
 
 @contextmanager
-def _stop_requested() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, as often as they come."""
-    stop = threading.Event()
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {
-        number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _unheard() -> Iterator[None]:
+    """Whoever read what is said may have gone, and the terminal with them: we serve on, and drain later."""
+    with suppress(OSError, SystemExit):  # the second is rich's, for a pipe that nobody reads
+        yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from handlers.cores import cores
 from handlers.errors import Refusal
@@ -16,14 +17,13 @@ from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.serving import registering
+from scripts.serving.defaults import Defaults
 from scripts.serving.life import Life
 from scripts.serving.registering import NotReady
 from scripts.serving.torchserve import TorchServe
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 
-HOLD = 0.5  # s without a route before "nothing in flight" counts: the gateway's threads switch one by one
 RESTARTS = 2  # of a version's workers, before it counts as failed
-ANSWERED_BY = 60  # s; for a version whose recipe couldn't be read
 
 Active = Callable[[str, str], "int | None"]
 """Requests in flight on a version, as the gateway counts them; None without a gateway."""
@@ -40,17 +40,23 @@ class Node:
         self.active = active
         self._say = say
         self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="register")
-        self._told_default: dict[str, str] = {}
+        # Its own: what leaves waits for no model to load.
+        self._leaving = ThreadPoolExecutor(cores(), thread_name_prefix="unregister")
+        self._defaults = Defaults(server)
         self.lives: dict[tuple[str, str], Life] = {}
-        self.defaults: dict[str, str] = {}
+
+    @property
+    def defaults(self) -> dict[str, str]:
         """The version of each model that answers callers who name none."""
+        return self._defaults.chosen
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._leaving):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def reset(self) -> None:
         """TorchServe has ended, and knows nothing any more."""
-        self._told_default.clear()
+        self._defaults.forget_all()
         for life in list(self.lives.values()):
             if life.state == "leaving":
                 self._remove(life)
@@ -60,7 +66,7 @@ class Node:
     def expect(self, wanted: Wanted) -> None:
         """Know what is wanted before TorchServe is there: callers are told that it is loading."""
         self._take_in(wanted.serving())
-        self._choose_defaults(wanted.serving())
+        self._defaults.choose(wanted.serving(), self.lives)
 
     def reconcile(self, wanted: Wanted) -> None:
         """One step from what is to what is wanted. Raises CommandError when TorchServe doesn't answer."""
@@ -68,7 +74,7 @@ class Node:
         self._take_in(serving)
         self._finish_calls()
         self.look()
-        self._choose_defaults(serving)
+        self._defaults.choose(serving, self.lives)
         for life in list(self.lives.values()):
             version = serving.get(life.name, WantedModel()).versions.get(life.version)
             try:
@@ -83,21 +89,23 @@ class Node:
 
     def look(self) -> None:
         """What TorchServe says of each version now."""
+        running = cache(self._server.running)  # at most one look at the machine's processes, if any
         for name in {life.name for life in self.lives.values() if life.registered}:
             found = {seen.model_version: seen for seen in self._server.management.describe(name)}
             for life in [one for one in self.lives.values() if one.name == name and one.registered]:
-                self._see(life, found.get(life.version))
+                self._see(life, found.get(life.version), running)
 
-    def _see(self, life: Life, seen: Registered | None) -> None:
+    def _see(self, life: Life, seen: Registered | None, running: Callable[[], set[str]]) -> None:
         before = life.state
         if seen is not None:
             whole = all(worker.status == "READY" for worker in seen.workers)
-            life.see(seen, set() if whole else self._server.running())
+            life.see(seen, set() if whole else running())
         elif life.state == "leaving":
             if life.call is None:
                 self._remove(life)
         else:
             life.forget("waiting")
+            self._defaults.forget(life.name)
         if life.state != before:
             self._tell(life, f"{before} -> {life.state}")
 
@@ -141,38 +149,6 @@ class Node:
                 life.fail(*_told(error))
                 self._tell(life, f"failed: {life.reason}")
 
-    def _choose_defaults(self, serving: dict[str, WantedModel]) -> None:
-        """The wanted default as soon as it is READY; until then whatever answers now keeps answering."""
-        for name in self.defaults.keys() - serving.keys():
-            del self.defaults[name]
-        for name, model in serving.items():
-            staying = [number for number, version in model.versions.items() if not version.leaving]
-            if not staying:
-                self.defaults.pop(name, None)
-                continue
-            chosen = model.default if model.default in staying else staying[0]
-            if not self._answers(name, chosen) and self._answers(name, self.defaults.get(name, "")):
-                chosen = self.defaults[name]
-            self.defaults[name] = chosen
-            if self._answers(name, chosen) and self._told_default.get(name) != chosen:
-                self._make_default(name, chosen)
-
-    def _make_default(self, name: str, version: str) -> None:
-        """TorchServe's own default, for who asks it without our gateway."""
-        self._server.management.set_default(name, version)
-        self._told_default[name] = version
-
-    def _give_up_default(self, life: Life) -> None:
-        """TorchServe takes no default away while there are other versions."""
-        others = (one for one in self.lives.values() if one.name == life.name and one.registered)
-        other = next((one for one in others if one is not life), None)
-        if other is not None:
-            self._make_default(life.name, other.version)
-
-    def _answers(self, name: str, version: str) -> bool:
-        life = self.lives.get((name, version))
-        return life is not None and life.state == "ready"
-
     def _keep(self, life: Life, wanted: WantedVersion) -> None:
         """One step towards READY with as many workers as wanted."""
         if life.state == "leaving" and life.call is None:
@@ -180,14 +156,25 @@ class Node:
         if life.due() and not self._busy(life.name):
             self._register(life, wanted)
         elif life.state in ("ready", "recovering"):
-            dead = life.given_up() if life.ready else 0
             if life.abandoned:
                 self._restart(life, wanted)
-            elif life.told < wanted.workers + dead or (
-                life.told > wanted.workers + dead and self._idle(life)  # or it would run a job twice
-            ):
-                self._server.management.scale(life.name, life.version, wanted.workers + dead)
-                life.told = wanted.workers + dead
+            else:
+                self._scale(life, wanted.workers)
+            self._defaults.tell(life)
+
+    def _scale(self, life: Life, workers: int) -> None:
+        """So many, and one more for each that TorchServe has given up on: it counts those still."""
+        asked = workers + (life.given_up() if life.ready else 0)
+        if workers <= life.told < asked:
+            if not life.replacements.over():  # each dies as well: no memory left on its GPU, say
+                return
+            life.replacements.begin()
+        elif life.told == asked:
+            return
+        elif life.told > asked and not life.idle(self.active(life.name, life.version)):
+            return  # TorchServe would end a busy worker and run its job again
+        self._server.management.scale(life.name, life.version, asked)
+        life.told = asked
 
     def _busy(self, name: str) -> bool:
         """Whether a call for another version is under way: TorchServe confuses two at once."""
@@ -220,7 +207,7 @@ class Node:
             management.scale(life.name, life.version, wanted.workers)
             life.told, life.restarts = wanted.workers, life.restarts + 1
             return
-        self._give_up_default(life)
+        self._defaults.give_up(life, self.lives)
         management.unregister(life.name, life.version)
         reason, traceback = registering.reason(self._server, life.name, life.version)
         life.fail(reason or "its workers end again and again, without a word", traceback)
@@ -234,29 +221,9 @@ class Node:
             self._remove(life)
         elif life.state != "leaving":
             life.state, life.unrouted_since = "leaving", None
-        elif self._held(life) and self._idle(life):
-            if self._busy(life.name):
-                return
-            self._give_up_default(life)
-            life.call = self._pool.submit(registering.unregister, self._server, life.name, life.version)
-
-    def _held(self, life: Life) -> bool:
-        """Whether no route has led to it for long enough that what is in flight is all counted.
-
-        Without a gateway nobody counts, and as long as an answer may take must have passed.
-        """
-        if life.unrouted_since is None:
-            return False
-        hold = HOLD
-        if self.active(life.name, life.version) is None:
-            hold = life.recipe.response_timeout if life.recipe is not None else ANSWERED_BY
-        return time.monotonic() - life.unrouted_since >= hold
-
-    def _idle(self, life: Life) -> bool:
-        """Whether nothing is in flight. What waits for workers that are no more waits for nobody's answer."""
-        active = self.active(life.name, life.version)
-        forsaken = active is not None and not life.ready
-        return not active and (forsaken or not life.pending)
+        elif not self._busy(life.name) and life.drained(self.active(life.name, life.version)):
+            self._defaults.give_up(life, self.lives)
+            life.call = self._leaving.submit(registering.unregister, self._server, life.name, life.version)
 
     def _remove(self, life: Life) -> None:
         self.lives.pop((life.name, life.version))

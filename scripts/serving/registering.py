@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -31,14 +32,23 @@ def register(server: TorchServe, archive: Path, recipe: Recipe, workers: int) ->
     name, version = recipe.handler.name, recipe.handler.version
     failures = server.scratch / "failures"
     failure.clear(failures, name, version)
-    refusal = server.management.register(archive, recipe)
-    if not refusal and workers != recipe.workers:  # the archive's YAML wins over what is asked for at first
-        server.management.scale(name, version, workers)
-    problem = refusal or _problem(server, recipe, workers, failures)
+    try:
+        refusal = server.management.register(archive, recipe)
+        if (
+            not refusal and workers != recipe.workers
+        ):  # the archive's YAML wins over what is asked for at first
+            server.management.scale(name, version, workers)
+        problem = refusal or _problem(server, recipe, workers, failures)
+    except CommandError:
+        with contextlib.suppress(CommandError):  # or its workers come up for nobody
+            server.management.unregister(name, version)
+        raise
     if not problem:
         return
+    told, traceback = reason(server, name, version)  # before another worker is ended while it writes its own
     server.management.unregister(name, version)
-    told, traceback = reason(server, name, version)
+    if not told:
+        told, traceback = reason(server, name, version)
     if not told:
         raise NotReady(problem, hint=f"see {shown(server.log)}")
     raise NotReady(told, hint=f"the traceback is in {shown(server.log)}", traceback=traceback)

@@ -11,18 +11,19 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from handlers.errors import Refusal
 from scripts.config import Config
 from scripts.errors import CommandError
-from scripts.gateway.envoy import DRAIN_TIME, Gateway
+from scripts.gateway.envoy import Gateway
 from scripts.gateway.routing import Routing
 from scripts.places import Places
-from scripts.processes.scratch import Scratch
 from scripts.serving import views
+from scripts.serving.gatekeeper import Gatekeeper
 from scripts.serving.node import Node, Say
+from scripts.serving.pauses import Pauses
 from scripts.serving.torchserve import TorchServe
+from scripts.serving.troubles import Troubles
 from scripts.state import observed, wanted
 from scripts.state.observed import Observed, Phase
 from scripts.state.wanted import Wanted
@@ -30,7 +31,8 @@ from scripts.state.wanted import Wanted
 POLL = 0.25  # s
 START_TIMEOUT = 60.0  # s; 1 to 2.4 s were seen, 10 s on two busy cores
 SILENCE = 30.0  # s without an answer of a Java that lives: it is as good as dead
-LONGEST_PAUSE = 30.0  # s between two starts of a process that ends at once
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # s between two starts of a Java that ends at once
+HEARTBEAT = 10.0  # s after which the observed state is written although nothing has changed
 DRAIN_MARGIN = 5.0  # s beyond the longest deadline: by then every accepted request has its answer
 
 
@@ -42,19 +44,21 @@ class Supervisor:
     ) -> None:
         self._places = places
         self._server = server
-        self._gateway = gateway
+        self._with_gateway = gateway is not None
         self._config = config
         self._say = say
         self._started = 0.0  # monotonic, when Java was started last
         self._answered = 0.0  # monotonic, when it answered last
         self._up = False  # whether TorchServe takes requests
         self._was_up = False  # whether it ever did
-        self._troubles: dict[str, str] = {}
-        self._pauses = 0  # starts in a row that came to nothing
+        self._troubles = Troubles(say)
+        self._starts = Pauses(FIRST_PAUSE, LONGEST_PAUSE)  # that came to nothing
+        self._taken_in = 0  # the wanted revision that the gateway knows of
+        self._published: tuple[float, Observed] | None = None  # monotonic when, what
         self._phase: Phase = "starting"
         self._wanted = Wanted()
-        self._scratch = Scratch("gateway-")
-        self.node = Node(places, server, self._active, say)
+        self._gatekeeper = Gatekeeper(gateway, self._troubles, say)
+        self.node = Node(places, server, self._gatekeeper.active, say)
 
     def start(self) -> None:
         """Java and the gateway; raises CommandError when either can't be started at all."""
@@ -62,9 +66,9 @@ class Supervisor:
         self.node.expect(self._wanted)
         self._server.start()
         self._started = self._answered = time.monotonic()
-        if self._gateway is not None:
-            self._gateway.start(self._scratch.path, self._routing())
-        observed.publish(self._places, self._seen())
+        self._gatekeeper.start(self._routing())
+        self._taken_in = self._wanted.revision
+        self._publish(self._seen())
 
     def run(self, stop: threading.Event, each: Callable[[Observed], None]) -> None:
         """Until the event is set; `each` sees every state that is published."""
@@ -74,32 +78,20 @@ class Supervisor:
 
     def step(self) -> Observed:
         """One turn of the loop."""
-        with self._surviving("the state folder"):
+        with self._troubles.survived("the state folder"):
             if mended := wanted.mend(self._places, self._wanted):
                 self._say(mended)
             self._wanted = wanted.read(self._places) or self._wanted
         self._keep_torchserve()
         if self._up:
-            with self._surviving("TorchServe"):
+            with self._troubles.survived("TorchServe", unless=lambda: not self._server.alive()):
                 self.node.reconcile(self._wanted)
                 self._answered = time.monotonic()
         self._route()
         seen = self._seen()
-        with self._surviving("the state folder"):
-            observed.publish(self._places, seen)
+        with self._troubles.survived("the state folder"):
+            self._publish(seen)
         return seen
-
-    @contextlib.contextmanager
-    def _surviving(self, whose: str) -> Iterator[None]:
-        """Trouble that another turn may not have: it is said, once for as long as it stays so."""
-        try:
-            yield
-        except (Refusal, OSError) as error:
-            if self._troubles.get(whose) != str(error) and (whose != "TorchServe" or self._server.alive()):
-                self._say(f"{whose}: {error}")
-            self._troubles[whose] = str(error)
-        else:
-            self._troubles.pop(whose, None)
 
     def drain(self) -> None:
         """No new requests; until what was accepted is answered, or the longest deadline is over."""
@@ -107,13 +99,9 @@ class Supervisor:
         longest = max((views.deadline(life.recipe) for life in self.node.lives.values()), default=0.0)
         end = time.monotonic() + longest + DRAIN_MARGIN
         self._route()
-        with self._surviving("the state folder"):
-            observed.publish(self._places, self._seen())
-        listening_until = time.monotonic()
-        if self._gateway is not None:
-            with contextlib.suppress(CommandError):
-                self._gateway.drain()
-                listening_until += DRAIN_TIME + POLL
+        with self._troubles.survived("the state folder"):
+            self._publish(self._seen())
+        listening_until = time.monotonic() + self._gatekeeper.drain() + POLL
         while self._up and self._server.alive() and time.monotonic() < end:
             with contextlib.suppress(CommandError):
                 self.node.look()
@@ -123,14 +111,12 @@ class Supervisor:
 
     def stop(self) -> None:
         self.node.close()
-        if self._gateway is not None:
-            self._gateway.stop()
+        self._gatekeeper.stop()
         self._server.stop()
-        self._scratch.remove()
 
     def _in_flight(self) -> int:
         waiting = sum(life.pending for life in self.node.lives.values())
-        return waiting + (self._gateway.active_all() if self._gateway is not None else 0)
+        return waiting + self._gatekeeper.active_all()
 
     def _keep_torchserve(self) -> None:
         """Notice that Java has ended, or is silent, and start it again; what was registered is forgotten."""
@@ -144,61 +130,49 @@ class Supervisor:
             self._route()  # callers are told before anything else
             self._restart()
         elif not self._server.alive() or now - self._started > START_TIMEOUT:
-            if not self._was_up and not self._pauses:
+            if not self._was_up and not self._starts.tries:
                 self._server.answers()  # its own words, when it never came up at all
-            if now - self._started > min(2.0 ** min(self._pauses, 10), LONGEST_PAUSE):
-                self._pauses += 1
+            if self._starts.over():
                 self._restart()
         elif self._server.answers():
-            self._up, self._was_up, self._pauses, self._answered = True, True, 0, now
+            self._up, self._was_up, self._answered = True, True, now
+            self._starts.forget()
 
     def _restart(self) -> None:
         self._started = time.monotonic()
-        with self._surviving("starting TorchServe"):
+        self._starts.begin()
+        with self._troubles.survived("starting TorchServe"):
             self._server.start()
 
     def _route(self) -> None:
         """Keep the gateway, and tell it what is so."""
-        routing = self._routing()
-        told = self._gateway is None
-        with self._surviving("the gateway"):
-            if self._gateway is not None:
-                if not self._gateway.alive():
-                    if "the gateway" not in self._troubles:
-                        self._say("the gateway has ended; starting it again")
-                    self._gateway.start(self._scratch.path, routing)
-                self._gateway.publish(routing)
-                told = True
-                self._gateway.rotate_log()
-        if told:
+        if self._gatekeeper.keep(self._routing()):
+            self._taken_in = self._wanted.revision
             self.node.unrouted()
 
     def _routing(self) -> Routing:
         return views.routing(self.node, self._wanted, self._phase, alive=self._up)
 
-    def _active(self, name: str, version: str) -> int | None:
-        """None without a gateway. One that doesn't answer may have anything in flight."""
-        if self._gateway is None:
-            return None
-        try:
-            return self._gateway.active(name, version)
-        except CommandError:
-            return 1
-
     def serving(self) -> None:
         """Everything that was wanted at the start has come up, or failed."""
         self._phase = "serving"
 
+    def _publish(self, seen: Observed) -> None:
+        """Where it has changed: a file that is replaced costs the disk."""
+        now = time.monotonic()
+        if self._published is None or self._published[1] != seen or now - self._published[0] > HEARTBEAT:
+            observed.publish(self._places, seen)
+            self._published = now, seen
+
     def _seen(self) -> Observed:
-        gateway = self._gateway
-        address = self._config.gateway if gateway is not None else self._config.inference
-        grpc = address if gateway is not None else self._config.grpc_inference
+        address = self._config.gateway if self._with_gateway else self._config.inference
+        grpc = address if self._with_gateway else self._config.grpc_inference
         return Observed(
-            revision=self._wanted.revision,
+            revision=self._taken_in,
             pid=os.getpid(),
             phase=self._phase,
             torchserve=self._up,
-            gateway=gateway is not None and gateway.alive(),
+            gateway=self._gatekeeper.alive(),
             url=address.url,
             grpc=grpc.url.removeprefix("http://"),
             models=views.seen(self.node, self._wanted),

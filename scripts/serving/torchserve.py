@@ -25,6 +25,7 @@ from scripts.processes.scratch import Scratch
 from scripts.processes.tether import tethered
 
 STOP_TIMEOUT = 20  # s; 2 to 4 s were seen
+LARGEST_CONSOLE = 1_000_000  # bytes
 
 SOCKET_STEM = ".ts.sock."
 SOCKET = f"{SOCKET_STEM}99999"  # as TorchServe names them, with the number of the worker
@@ -63,7 +64,7 @@ class TorchServe:
         with self._changing:
             if self._stopped:
                 raise CommandError("stopped")
-            self._end()
+            self._end(0)  # one that is silent doesn't heed a request to end, and the supervisor's loop waits
             ports.check(self.config.addresses(), self.config.path)
             self._scratch = Scratch()
             scratch = self._scratch.path
@@ -71,9 +72,10 @@ class TorchServe:
             for name in ("tmp", "failures"):
                 (scratch / name).mkdir()
             config.write(self.config, scratch / "config.properties")
-            with self.console.open("wb") as console:
+            crowded = self.console.exists() and self.console.stat().st_size > LARGEST_CONSOLE
+            with self.console.open("wb" if crowded else "ab") as console:
                 self._java = subprocess.Popen(
-                    tethered(_command(java, scratch)),
+                    tethered(_command(java, scratch, self.log.parent)),
                     env=_environment(java, scratch, self.log.parent),
                     cwd=scratch,
                     stdin=subprocess.DEVNULL,
@@ -121,15 +123,17 @@ class TorchServe:
         """End Java and its workers, and remove the temporary files, for good; from whichever thread."""
         with self._changing:
             self._stopped = True
-            self._end()
+            self._end(STOP_TIMEOUT)
 
-    def _end(self) -> None:
+    def _end(self, patience: float) -> None:
+        """Java is asked to end, and after so many seconds made to."""
         java, self._java = self._java, None
         scratch, self._scratch = self._scratch, None
         if java is not None:
-            java.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                java.wait(STOP_TIMEOUT)
+            if patience:
+                java.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    java.wait(patience)
             kill_group(java.pid, signal.SIGKILL)  # workers that outlived it, and itself
             java.wait()
         if scratch is not None:
@@ -158,12 +162,13 @@ def java_program() -> Path:
     return java
 
 
-def _command(java: Path, scratch: Path) -> list[str]:
+def _command(java: Path, scratch: Path, logs: Path) -> list[str]:
     site = Path(sysconfig.get_path("purelib"))
     return [
         str(java),
         f"-Dmodel_server_home={site}",
         f"-Djava.io.tmpdir={scratch / 'tmp'}",
+        f"-XX:ErrorFile={logs.resolve() / 'java-crash-%p.log'}",  # else it goes with the scratch folder
         f"-Dlog4j.configurationFile=file://{ROOT / 'scripts' / 'serving' / 'log4j2.xml'}",
         "-cp",
         str(site / "ts" / "frontend" / "model-server.jar"),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import msgspec
 
 from scripts.errors import CommandError
 from scripts.places import Places, shown
 from scripts.state import durable, observed, wanted
 from scripts.state.observed import Observed
-from scripts.state.wanted import Wanted
+from scripts.state.wanted import Wanted, WantedModel
 
 POLL = 0.1  # s
+UNDONE = 60.0  # s to wait until what was taken back is gone: a version is unregistered after it has loaded
 
 NO_SUPERVISOR = "start one with scripts/pthserve up, or name its state folder with --state"
 
@@ -27,9 +30,45 @@ def alone(places: Places, name: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def taken_back(places: Places, name: str, *, trying: str = "") -> Iterator[None]:
+    """Within `alone`: unless all that is asked for in here comes about, the model is wanted as it was before.
+
+    Be it that the command fails, is interrupted, or its supervisor ends. A version that is only being tried,
+    and didn't answer before, isn't wanted then: an earlier command, killed, may have left it.
+    """
+    before = _before(places, name, trying)
+    try:
+        yield
+    except BaseException as error:
+        revision = ask(
+            places, lambda now: now.having(name, before) if before is not None else now.without(name)
+        )
+        if isinstance(error, Exception):  # who interrupts doesn't want to wait
+            there = set(before.versions) if before is not None else set()
+            with suppress(CommandError):
+                wait(places, revision, lambda seen: seen.versions(name).keys() <= there, UNDONE)
+        raise
+
+
+def _before(places: Places, name: str, trying: str) -> WantedModel | None:
+    model = wanted.load(places).models.get(name)
+    if model is None or trying not in model.versions or trying == model.default:
+        return model
+    seen = running(places).version(name, trying)
+    if seen is not None and seen.state == "ready":
+        return model
+    versions = {number: one for number, one in model.versions.items() if number != trying}
+    return msgspec.structs.replace(model, versions=versions)
+
+
 def running(places: Places) -> Observed:
     """What the supervisor sees; raises CommandError when none runs."""
     seen = observed.load(places)
+    if seen is None and durable.held(places.supervisor_lock):
+        raise CommandError(
+            f"the supervisor on {shown(places.state)} has only begun", hint="try again in a moment"
+        )
     if seen is None:
         raise CommandError(f"no supervisor runs on {shown(places.state)}", hint=NO_SUPERVISOR)
     return seen

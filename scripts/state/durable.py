@@ -59,7 +59,7 @@ def held(path: Path) -> bool:
     """Whether somebody holds the lock now."""
     if not path.exists():
         return False
-    with path.open("ab") as file:
+    with path.open("rb") as file:  # to look needs no right to write
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

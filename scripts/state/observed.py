@@ -33,7 +33,7 @@ class SeenVersion(Struct, frozen=True, omit_defaults=True):
     traceback: str = ""
     attempts: int = 0
     """Failed tries in a row."""
-    retry_in: float = 0
+    retry_in: int = 0
     """Seconds until the next one."""
     queue: int = 0
     """Requests that wait for a worker."""
@@ -44,6 +44,11 @@ class SeenVersion(Struct, frozen=True, omit_defaults=True):
     device: str = ""
     runtime: str = ""
     samples: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it answers with as many workers as it should have."""
+        return self.state == "ready" and self.ready >= self.wanted
 
 
 class SeenModel(Struct, frozen=True):
@@ -58,7 +63,7 @@ class Observed(Struct, frozen=True):
     """What the supervisor saw at one moment."""
 
     revision: int
-    """The wanted revision that it has taken in."""
+    """The wanted revision that it has taken in, and the gateway with it."""
     pid: int
     phase: Phase
     torchserve: bool
@@ -71,9 +76,12 @@ class Observed(Struct, frozen=True):
     """HOST:PORT of gRPC."""
     models: Mapping[str, SeenModel] = field(default_factory=dict)
 
-    def version(self, name: str, version: str) -> SeenVersion | None:
+    def versions(self, name: str) -> Mapping[str, SeenVersion]:
         model = self.models.get(name)
-        return model.versions.get(version) if model is not None else None
+        return model.versions if model is not None else {}
+
+    def version(self, name: str, version: str) -> SeenVersion | None:
+        return self.versions(name).get(version)
 
 
 def publish(places: Places, seen: Observed) -> None:

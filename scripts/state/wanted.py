@@ -99,7 +99,8 @@ def _mend(places: Places, known: Wanted | None) -> str:
     """With the lock held."""
     if _read(path(places)) is not None:
         return ""
-    good = _read(copy(places)) or (known if known is not None and known.revision else None)
+    whole = [state for state in (_read(copy(places)), known) if state is not None and state.revision]
+    good = max(whole, key=lambda state: state.revision, default=None)
     if good is not None:
         _write(places, good)
         return f"{shown(path(places))} was damaged: back to revision {good.revision}, the last good one"

@@ -96,7 +96,8 @@ class Running:
         return self.process.wait(STOP_TIMEOUT)
 
     def worker_pids(self, name: str, version: str = "1.0") -> list[int]:
-        return sorted(int(worker["pid"]) for worker in self.management.workers(name, version))
+        found = self.management.version(name, version)
+        return sorted(worker.pid for worker in found.workers) if found is not None else []
 
 
 def run(places: Places, *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,10 @@ import pytest
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.state import asking, durable, observed, wanted
+from scripts.state.observed import SeenModel, SeenVersion, State
+from scripts.state.wanted import WantedModel
 from tests.fakes import Clock, stop_time
-from tests.states import model, seen
+from tests.states import Follower, model, seen, store
 
 
 @pytest.fixture
@@ -82,3 +84,83 @@ def test_waiting_ends_with_the_supervisor(places: Places, clock: Clock) -> None:
         observed.publish(places, seen(1))
     with pytest.raises(CommandError, match="no supervisor"):
         asking.wait(places, 1, lambda now: True, timeout=10)
+
+
+def test_a_supervisor_that_has_only_begun_is_no_missing_one(places: Places) -> None:
+    with (
+        durable.locked(places.supervisor_lock),
+        pytest.raises(CommandError, match="has only begun; try again"),
+    ):
+        asking.running(places)
+
+
+def attempt(places: Places, end: Callable[[], object] = lambda: None, *, trying: str = "") -> None:
+    """A command that asks for another version and more workers, and comes to this end."""
+    with asking.taken_back(places, "a", trying=trying):
+        asking.ask(places, lambda before: before.having("a", model("1.0", "2.0", workers=3)))
+        end()
+
+
+def refuse() -> None:
+    raise CommandError("its samples differ")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("supervised")
+def test_what_comes_about_stays_asked_for(places: Places) -> None:
+    store(places, a=model("1.0"))
+    attempt(places)
+    assert list(wanted.load(places).models["a"].versions) == ["1.0", "2.0"]
+
+
+@pytest.mark.usefixtures("supervised")
+@pytest.mark.parametrize("before", [{}, {"a": model("1.0", previous=("0.9",), paused=True)}])
+def test_what_fails_is_taken_back_and_waited_for_until_it_is_gone(
+    places: Places, clock: Clock, before: dict[str, WantedModel]
+) -> None:
+    store(places, **before, b=model("1.0"))
+    follower = Follower(places)
+    clock.each = follower.step
+    follower.step()
+    with pytest.raises(CommandError, match="its samples differ"):
+        attempt(places, lambda: (follower.step(), refuse()))
+    assert wanted.load(places).models == {**before, "b": model("1.0")}
+    now = asking.running(places)
+    assert now.revision == wanted.load(places).revision
+    assert "2.0" not in now.versions("a")
+
+
+@pytest.mark.usefixtures("supervised")
+def test_what_is_interrupted_is_taken_back_at_once(places: Places, clock: Clock) -> None:
+    before, begun = store(places, a=model("1.0")), clock.now
+    with pytest.raises(KeyboardInterrupt):
+        attempt(places, interrupt)
+    assert wanted.load(places).models == before.models
+    assert clock.now == begun
+
+
+def test_what_a_supervisor_leaves_half_done_is_taken_back(places: Places, clock: Clock) -> None:
+    before = store(places, a=model("1.0"))
+    with pytest.raises(CommandError, match="no supervisor runs"):
+        attempt(places, lambda: asking.wait(places, 2, lambda now: True, timeout=10))
+    assert wanted.load(places).models == before.models
+
+
+@pytest.mark.usefixtures("supervised")
+@pytest.mark.parametrize(
+    ("trying", "state", "left"),
+    [("2.0", "failed", ["1.0"]), ("2.0", "ready", ["1.0", "2.0"]), ("1.0", "failed", ["1.0", "2.0"])],
+    ids=["a candidate that didn't answer", "one that did", "the default"],
+)
+def test_what_a_killed_command_left_goes_with_the_next_that_fails(
+    places: Places, clock: Clock, trying: str, state: State, left: list[str]
+) -> None:
+    store(places, a=model("1.0", "2.0"))
+    both = {number: SeenVersion(state if number == trying else "ready", 1, 1) for number in ("1.0", "2.0")}
+    observed.publish(places, seen(1, a=SeenModel("1.0", both)))
+    with pytest.raises(CommandError, match="its samples differ"):
+        attempt(places, refuse, trying=trying)
+    assert list(wanted.load(places).models["a"].versions) == left

@@ -140,3 +140,16 @@ def test_whoever_only_looks_at_a_lock_keeps_nobody_from_taking_it(
     assert not durable.held(path)
     taker.join()
     assert taken == [True]
+
+
+def test_who_may_only_read_may_look_at_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = tmp_path / "lock", Path.open
+
+    def readable(self: Path, mode: str = "r") -> object:
+        if mode != "rb":
+            raise PermissionError(13, "Permission denied")
+        return real(self, mode)
+
+    with durable.locked(path):
+        monkeypatch.setattr(Path, "open", readable)
+        assert durable.held(path)

@@ -11,7 +11,7 @@ import pytest
 
 from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered, WorkerSeen
-from scripts.serving import life
+from scripts.serving import life, pauses
 from scripts.serving.life import Life
 from scripts.state.observed import State
 from tests.fakes import NO_PROCESS, Clock, booting, dead, ready, stop_time, with_process
@@ -22,7 +22,7 @@ RETRY = 10  # s; the recipe's
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, life)
+    return stop_time(monkeypatch, life, pauses)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_what_fails_is_tried_again_after_5_10_20_and_at_most_300_seconds(one: Li
     pauses = []
     for attempt in range(1, 10):
         one.fail("a reason", "a traceback")
-        assert (one.state, one.attempts, one.reason) == ("failed", attempt, "a reason")
+        assert (one.state, one.retries.tries, one.reason) == ("failed", attempt, "a reason")
         begun = clock.now
         while not one.due():
             clock.now += 5
@@ -55,18 +55,18 @@ def test_what_fails_is_tried_again_after_5_10_20_and_at_most_300_seconds(one: Li
 
 
 def test_what_fails_for_days_is_tried_still(one: Life) -> None:
-    one.attempts = 1024  # three and a half days, a try every 300 s
+    one.retries.tries = 1024  # three and a half days, a try every 300 s
     one.fail("a reason", "")
-    assert one.retry_at == 1300
+    assert one.retries.until == 1300
 
 
 def test_success_forgets_the_failures(one: Life) -> None:
     one.fail("a reason", "a traceback")
     one.fail("a reason", "a traceback")
     one.succeed(2)
-    assert (one.state, one.told, one.attempts, one.reason, one.traceback) == ("ready", 2, 0, "", "")
+    assert (one.state, one.told, one.retries.tries, one.reason, one.traceback) == ("ready", 2, 0, "", "")
     one.fail("another", "")
-    assert one.attempts == 1
+    assert one.retries.tries == 1
 
 
 def test_what_failed_is_tried_at_once_when_it_is_asked_for_anew(one: Life) -> None:
@@ -204,3 +204,25 @@ def test_one_worker_on_a_gpu_makes_it_the_device(one: Life) -> None:
     assert one.device() == "cpu"
     look(one, ready(0), WorkerSeen("9001", "READY", os.getpid(), gpu=True))
     assert one.device() == "gpu"
+
+
+def test_memory_is_measured_once_in_a_while(one: Life, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    monkeypatch.setattr(life, "_resident", lambda pid: measured.append(pid) or 7)
+    for _ in range(40):
+        look(one, ready(0), ready(1))
+        assert one.memory() == 14
+        clock.now += 0.25
+    assert len(measured) == 2 * 2, "in ten seconds"
+    look(one, ready(0))
+    assert one.memory() == 7, "at once, when a worker has gone"
+
+
+def test_replacements_are_forgotten_when_the_last_one_lives(one: Life, clock: Clock) -> None:
+    one.succeed(2)
+    for _ in range(3):
+        one.replacements.begin()
+    assert not one.replacements.over()
+    clock.now = one.replacements.until + life.STEADY + 1
+    look(one, ready(0), ready(1))
+    assert one.replacements.tries == 0

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.client import NoAnswer
 from scripts.errors import CommandError
 from scripts.places import Places
-from scripts.serving import life, node, registering
+from scripts.serving import life, node, pauses, registering
 from scripts.serving.life import Life
 from scripts.serving.node import Node
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion
@@ -24,7 +25,7 @@ class Scene:
     """A node with a TorchServe beside it; `turn` is one of the supervisor's."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock = stop_time(monkeypatch, life, node, registering)
+        self.clock = stop_time(monkeypatch, life, node, pauses, registering)
         self.pool = Pool()
         monkeypatch.setattr(node, "ThreadPoolExecutor", lambda *_, **__: self.pool)
         self.places = Places(store=folder / "store", state=folder / "state")
@@ -164,7 +165,7 @@ def test_what_leaves_stays_registered_for_a_while_after_its_route_has_gone(scene
         scene.node.reconcile(state(a=model("2.0")))  # the gateway couldn't be told
     assert scene.pool.waiting == []
     scene.node.unrouted()
-    scene.clock.now += node.HOLD - 0.01
+    scene.clock.now += life.HOLD - 0.01
     scene.node.reconcile(state(a=model("2.0")))
     assert scene.pool.waiting == []
     scene.clock.now += 0.02
@@ -486,7 +487,7 @@ def test_after_javas_end_what_failed_waits_for_its_next_try_still(scene: Scene) 
     scene.settle(state(a=model("1.0")), 3)
     scene.node.reset()
     scene.settle(state(a=model("1.0")), 3)
-    assert scene.life("1.0").attempts == 1
+    assert scene.life("1.0").retries.tries == 1
     assert len(scene.torchserve.done("register")) == 1
 
 
@@ -575,3 +576,126 @@ def test_closing_leaves_nothing_to_begin(scene: Scene) -> None:
     assert isinstance(scene.pool.waiting[0][0], Future)
     scene.node.close()
     assert scene.pool.waiting == []
+
+
+def test_a_default_that_torchserve_doesnt_take_disturbs_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.pack("a", "1.0")
+    scene.pack("b", "1.0")
+    real = scene.torchserve.set_default
+
+    def refuse(name: str, version: str) -> None:
+        if name == "a":
+            raise CommandError("TorchServe can't make 1.0 the default of a: status 500")
+        real(name, version)
+
+    monkeypatch.setattr(scene.torchserve, "set_default", refuse)
+    scene.settle(state(a=model("1.0"), b=model("1.0", workers=3)))
+    assert scene.states() == {"a 1.0": "ready", "b 1.0": "ready"}
+    assert scene.life("1.0", "b").ready == 3
+    assert scene.said == ["a 1.0: TorchServe can't make 1.0 the default of a: status 500"]
+
+
+def test_what_leaves_doesnt_wait_for_what_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are as many threads for each as cores, and a model may load for minutes."""
+    scene, pools = Scene(tmp_path, monkeypatch), []
+    monkeypatch.setattr(node, "ThreadPoolExecutor", lambda *_, **__: pools.append(Pool()) or pools[-1])
+    scene.node = Node(scene.places, scene.server, scene._active, scene.said.append)  # type: ignore[arg-type]
+    registering_pool, leaving_pool = pools
+    scene.pack("a", "1.0")
+    scene.pack("b", "1.0")
+    scene.node.reconcile(state(a=model("1.0")))
+    registering_pool.run()
+    for _ in range(8):
+        scene.node.reconcile(state(a=model("1.0", leaving=("1.0",)), b=model("1.0")))
+        scene.node.unrouted()
+        scene.clock.now += 0.25
+    assert (len(registering_pool.waiting), len(leaving_pool.waiting)) == (1, 1)
+    leaving_pool.run()
+    assert scene.registered() == []
+    scene.node.close()
+    assert registering_pool.waiting == []
+
+
+def test_the_machines_processes_are_looked_at_once_a_turn(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = state(**{name: model("1.0") for name in "abcd"})
+    for name in "abcd":
+        scene.pack(name, "1.0")
+    scene.settle(wanted)
+    looks: list[None] = []
+    real = scene.server.running
+    monkeypatch.setattr(scene.server, "running", lambda: looks.append(None) or real())
+    scene.turn(wanted)
+    assert looks == [], "while all are READY"
+    for name in "abcd":
+        scene.kill_workers(name=name)
+    scene.turn(wanted)
+    assert len(looks) == 1
+
+
+def test_a_worker_that_never_comes_up_is_replaced_ever_more_seldom(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one fits on the GPU and a second doesn't, say: it counts among TorchServe's for ever."""
+    scene.pack("a", "1.0", workers=2)
+    wanted = state(a=model("1.0", workers=2))
+    scene.settle(wanted)
+    scene.torchserve.workers["a", "1.0"][0] = dead(9000)
+    monkeypatch.setattr("tests.fakes.ready", dead)
+    scene.settle(wanted, 4 * 3600)
+    assert len(scene.torchserve.done("scale")) < 20, "in an hour"
+    assert scene.life("1.0").state == "ready"
+    monkeypatch.setattr("tests.fakes.ready", ready)
+    scene.settle(wanted, 4 * 400)
+    assert scene.life("1.0").ready == 2, "once it can"
+
+
+def test_a_version_that_goes_leaves_torchserves_default_where_it_is(scene: Scene) -> None:
+    """For those who ask it without our gateway."""
+    scene.pack("a", "1.0", "2.0", "3.0")
+    wanted = WantedModel("2.0", {number: WantedVersion(1) for number in ("1.0", "2.0", "3.0")})
+    scene.settle(state(a=wanted))
+    before = len(scene.torchserve.done("set_default"))
+    leaving = {**wanted.versions, "3.0": WantedVersion(1, leaving=True)}
+    scene.settle(state(a=WantedModel("2.0", leaving)))
+    assert scene.registered() == ["a 1.0", "a 2.0"]
+    assert set(scene.torchserve.done("set_default")[before:]) <= {("a", "2.0")}
+
+
+def test_a_version_whose_registering_got_no_answer_is_taken_away(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its workers come up for nobody, and it is in the way of the next try."""
+    scene.pack("a", "1.0")
+    real = scene.torchserve.version
+
+    def silent_once(name: str, version: str) -> None:
+        monkeypatch.setattr(scene.torchserve, "version", real)
+        raise NoAnswer("TorchServe's management API doesn't answer (ReadTimeout)")
+
+    monkeypatch.setattr(scene.torchserve, "version", silent_once)
+    scene.settle(state(a=model("1.0")), 2)
+    assert "ReadTimeout" in scene.life("1.0").reason
+    assert scene.registered() == []
+    scene.settle(state(a=model("1.0")), 30)
+    assert scene.states() == {"a 1.0": "ready"}
+
+
+def test_a_reason_is_read_before_the_other_workers_are_ended(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.pack("a", "1.0", workers=2)
+    scene.torchserve.broken["a", "1.0"] = "OSError: no disk\n\nTraceback\n  in read"
+    left = scene.torchserve.failures / "a-1.0.txt"
+    real = scene.torchserve.unregister
+
+    def end_while_it_writes(name: str, version: str) -> None:
+        left.write_text("")
+        real(name, version)
+
+    monkeypatch.setattr(scene.torchserve, "unregister", end_while_it_writes)
+    scene.settle(state(a=model("1.0", workers=2)), 2)
+    assert scene.life("1.0").reason.startswith("OSError: no disk")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,10 +17,10 @@ from scripts.places import Places
 from scripts.promote import moved, rollback
 from scripts.state import asking, durable, wanted
 from scripts.state.admission import Failed
-from scripts.state.observed import SeenVersion
+from scripts.state.observed import SeenModel, SeenVersion
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 from tests.fakes import Clock, stop_time
-from tests.states import Follower, model, pack, printed, state, store
+from tests.states import Follower, model, pack, printed, seen, state, store
 
 
 def admitted(before: Wanted, version: str) -> Wanted:
@@ -213,3 +214,93 @@ def test_the_archive_of_a_version_that_is_wanted_stays(
     promote.promote(places, "a", "6", console)
     assert "1" in wanted.load(places).models["a"].versions
     assert "1" in archives(places)
+
+
+def test_without_a_supervisor_it_is_told_before_anything_is_packed(
+    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promote, "archived", lambda *_: pytest.fail("minutes of packing"))
+    with pytest.raises(CommandError, match="no supervisor runs"):
+        promote.promote(places, "a", None, console)
+
+
+@pytest.mark.usefixtures("follower")
+def test_the_number_of_workers_that_somebody_gave_goes_with_the_endpoint(
+    places: Places, console: Console, clock: Clock
+) -> None:
+    store(places, a=model("1", workers=4))
+    store(places, a=WantedModel("1", {"1": WantedVersion(4, asked=1), "2": WantedVersion(1, asked=2)}))
+    clock.sleep(1)
+    assert promote.promote(places, "a", "2", console) == 0, "which was registered beside it, with one worker"
+    assert wanted.load(places).models["a"].versions["2"].workers == 4
+    assert promote.promote(places, "a", "3", console) == 0
+    assert wanted.load(places).models["a"].versions["3"].workers == 4
+
+
+@pytest.mark.usefixtures("follower")
+def test_an_old_version_whose_archive_is_damaged_can_be_left(places: Places, console: Console) -> None:
+    (places.store / "a-1.mar").write_bytes(b"PK")
+    assert promote.promote(places, "a", "2", console) == 0
+    assert wanted.load(places).models["a"].default == "2"
+
+
+def test_callers_that_cant_be_led_stay_with_the_old_version(
+    places: Places, follower: Follower, console: Console, clock: Clock
+) -> None:
+    """The gateway takes no routes, for instance: the supervisor knows the revision, and says so too late."""
+    before = wanted.load(places).models["a"]
+    taken_in = []
+    clock.each = lambda: taken_in or follower.step()
+    real = asking.ask
+
+    def ask(*given: Any) -> int:
+        revision = real(*given)
+        if wanted.load(places).model("a").default == "2":
+            taken_in.append(revision)
+        else:
+            taken_in.clear()
+        return revision
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asking, "ask", ask)
+        with pytest.raises(
+            CommandError, match="a: callers couldn't be led to 2; see scripts/pthserve status"
+        ):
+            promote.promote(places, "a", "2", console)
+    assert wanted.load(places).models["a"] == before
+
+
+def test_an_interrupted_promotion_leaves_the_old_version_wanted_alone(
+    places: Places, follower: Follower, console: Console, clock: Clock
+) -> None:
+    before = wanted.load(places).models["a"]
+
+    def interrupt() -> None:
+        follower.step()
+        raise KeyboardInterrupt
+
+    clock.each = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        promote.promote(places, "a", "2", console)
+    assert wanted.load(places).models["a"] == before
+
+
+def test_a_promotion_that_was_killed_is_finished_by_the_next(
+    places: Places, console: Console, follower: Follower, clock: Clock
+) -> None:
+    store(places, a=model("1", "2"))  # it had asked for the version, and no more
+    clock.sleep(1)
+    assert promote.promote(places, "a", "2", console) == 0
+    found = wanted.load(places).models["a"]
+    assert (found.default, list(found.versions), found.previous) == ("2", ["2"], ("1",))
+
+
+def test_what_answers_only_until_another_is_ready_can_be_promoted_back(
+    places: Places, console: Console, follower: Follower, clock: Clock
+) -> None:
+    store(places, a=model("2", previous=("1",)))
+    there = {"1": SeenVersion("ready", 1, 1), "2": SeenVersion("loading", 1)}
+    asking.observed.publish(places, seen(2, a=SeenModel("1", there)))
+    assert promote.promote(places, "a", "1", console) == 0
+    found = wanted.load(places).models["a"]
+    assert (found.default, list(found.versions)) == ("1", ["1"])

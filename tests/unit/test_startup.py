@@ -205,11 +205,14 @@ def test_nothing_to_pack_is_nothing_to_do(places: Places) -> None:
     assert not places.state.exists()
 
 
-def test_a_model_whose_first_register_failed_is_tried_at_the_next_start(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "wait", lambda *_: True)
+def test_a_model_whose_first_register_failed_is_tried_at_the_next_start(places: Places) -> None:
     write(places, "a")
-    wanted.change(places, lambda before: admission.with_version(before, "a", "1.0", 1))
-    admission.withdraw(places, "a", "1.0", first=True)
+
+    def register() -> None:
+        with asking.taken_back(places, "a", trying="1.0"):
+            wanted.change(places, lambda before: admission.with_version(before, "a", "1.0", 1))
+            raise admission.Failed("a 1.0: its samples differ")
+
+    with pytest.raises(admission.Failed):
+        register()
     assert new(plan(places, wanted.load(places))) == ["a"]

@@ -49,7 +49,7 @@ def test_where_all_that_is_wanted_answers_all_is_well(places: Places) -> None:
 
 
 def test_what_failed_is_named_with_its_reason_and_its_next_try(places: Places) -> None:
-    failed = SeenVersion("failed", 1, reason="SampleMismatch: seven is 9", attempts=3, retry_in=19.6)
+    failed = SeenVersion("failed", 1, reason="SampleMismatch: seven is 9", attempts=3, retry_in=20)
     line = "a 1.0 failed (3 tries, next in 20 s): SampleMismatch: seven is 9"
     code, lines = told(places, node(a=failed, b=READY))
     assert (code, lines[2:]) == (1, [line])
@@ -119,3 +119,9 @@ def test_without_a_gateway_it_is_said(places: Places) -> None:
 def test_without_a_supervisor_there_is_no_status(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="no supervisor"):
         status(Places(state=tmp_path), True, [], Console(file=io.StringIO()))
+
+
+def test_a_node_that_starts_is_ready_for_those_who_name_what_answers(places: Places) -> None:
+    shown = msgspec.structs.replace(node(a=READY, b=READY), phase="starting")
+    assert told(places, shown, ready=True) == (1, ["the node is starting"])
+    assert told(places, shown, "a", ready=True) == (0, [])

@@ -15,11 +15,11 @@ from scripts.errors import CommandError
 from scripts.gateway.envoy import DRAIN_TIME
 from scripts.places import Places
 from scripts.processes import scratch
-from scripts.serving import life, node, registering, supervisor, views
+from scripts.serving import gatekeeper, life, node, pauses, registering, supervisor, views
 from scripts.serving.supervisor import LONGEST_PAUSE, POLL, SILENCE, START_TIMEOUT, Supervisor
 from scripts.state import durable, observed, wanted
 from scripts.state.observed import Observed
-from tests.fakes import Gateway, Pool, Server, stop_time
+from tests.fakes import Gateway, Pool, Server, dead, stop_time
 from tests.states import model, pack, seen, settings, store
 
 
@@ -27,7 +27,7 @@ class Scene:
     """A supervisor with a TorchServe and a gateway that start at once."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.clock = stop_time(monkeypatch, life, node, registering, supervisor, views)
+        self.clock = stop_time(monkeypatch, gatekeeper, life, node, pauses, registering, supervisor, views)
         self.pool = Pool()
         monkeypatch.setattr(node, "ThreadPoolExecutor", lambda *_, **__: self.pool)
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -58,6 +58,12 @@ class Scene:
         for _ in range(turns):
             shown = self.turn()
         return shown
+
+    def kill(self, version: str) -> None:
+        """Its workers die as often as they are started."""
+        self.server.management.broken["a", version] = "the disk is gone"
+        self.server.management.workers["a", version] = [dead(0)]
+        self.supervisor.node.lives["a", version].restarts = node.RESTARTS
 
     def serve(self) -> None:
         """Everything wanted is up."""
@@ -203,7 +209,7 @@ def test_a_java_that_ends_for_hours_is_started_still(scene: Scene) -> None:
     scene.server.lives = False
     scene.turn()
     scene.server.lives = False
-    scene.supervisor._pauses = 1100
+    scene.supervisor._starts.tries = 1100
     scene.clock.now += 100
     scene.turn()
     assert scene.server.starts == 3
@@ -403,3 +409,79 @@ def test_stopping_ends_everything_and_leaves_no_folder(scene: Scene, tmp_path: P
     scene.supervisor.stop()
     assert (scene.server.stopped, scene.gateway.lives) == (True, False)
     assert list(tmp_path.glob("pthserve-*")) == []
+
+
+def test_a_revision_counts_when_the_gateway_has_taken_it(scene: Scene) -> None:
+    """A command that waits for it mustn't return while callers are still led as before."""
+    scene.want()
+    pack(scene.places.store, "a", "2.0")
+    scene.serve()
+    store(scene.places, a=model("1.0", "2.0"))
+    scene.settle()
+    scene.kill("1.0")  # so that it goes at once when it isn't wanted
+    scene.settle(200)
+    scene.gateway.refusal = CommandError("didn't take its routes")
+    revision = store(scene.places, a=model("2.0")).revision
+    shown = scene.settle()
+    assert shown.models["a"].default == "2.0"
+    assert shown.revision < revision
+    scene.gateway.refusal = None
+    assert scene.turn().revision == revision
+
+
+def test_a_gateway_that_is_silent_is_asked_once_a_turn(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question takes five seconds, and the loop has other things to do."""
+    for name in "abcde":
+        scene.want(name)
+    scene.serve()
+    scene.settle()
+    asked: list[object] = []
+
+    def silent(*of: object) -> int:
+        asked.append(of)
+        raise CommandError("the gateway doesn't answer (timed out)")
+
+    monkeypatch.setattr(scene.gateway, "active", silent)
+    store(scene.places, **{name: model("1.0", leaving=("1.0",)) for name in "abcde"})
+    scene.settle(10)
+    assert len(asked) == 10
+    assert scene.server.management.done("unregister") == [], "anything may be in flight"
+
+
+def test_a_gateway_that_lives_and_is_silent_is_started_again(scene: Scene) -> None:
+    """Nothing that it is told reaches it; a moment's silence is no reason."""
+    scene.want()
+    scene.serve()
+    scene.gateway.answering = False
+    scene.settle(int(gatekeeper.SILENCE / POLL) - 1)
+    scene.gateway.answering = True
+    scene.turn()
+    scene.gateway.answering = False
+    scene.settle(int(gatekeeper.SILENCE / POLL))
+    assert scene.gateway.starts == 1
+    scene.settle(3)
+    assert scene.gateway.starts == 2
+    assert scene.said == ["the gateway doesn't answer; starting it again"]
+
+
+def test_what_hasnt_changed_is_written_as_a_heartbeat_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.want()
+    scene.serve()
+    scene.settle()
+    written: list[Observed] = []
+    real = observed.publish
+
+    def publish(places: Places, shown: Observed) -> None:
+        written.append(shown)
+        real(places, shown)
+
+    monkeypatch.setattr(observed, "publish", publish)
+    monkeypatch.setattr(life, "_resident", lambda pid: 7)
+    scene.settle(int(60 / POLL))
+    assert 4 <= len(written) <= 60 / supervisor.HEARTBEAT + 1, "in a minute"
+    written.clear()
+    scene.gateway.in_flight["a", "1.0"] = 2
+    scene.turn()
+    assert len(written) == 1

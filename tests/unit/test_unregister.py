@@ -106,14 +106,21 @@ def test_what_isnt_registered_is_told(
     assert wanted.load(places).revision == 1
 
 
-def test_marking_is_taken_back_without_a_trace() -> None:
+def test_only_the_marked_versions_are_on_their_way_out() -> None:
     before = state(3, a=model("1.0", "2.0", previous=("0.9",), workers=4), b=model("1.0"))
-    after = marked(before, "a", ["2.0"], leaving_now=True)
-    assert [one.leaving for one in after.models["a"].versions.values()] == [False, True]
-    assert marked(after, "a", ["2.0"], leaving_now=False) == before
+    after = marked(before, "a", ["2.0"])
+    assert after == before.having("a", model("1.0", "2.0", previous=("0.9",), workers=4, leaving=("2.0",)))
 
 
 def test_what_is_taken_out_leaves_the_rest_and_the_history() -> None:
     before = state(3, a=model("1.0", "2.0", previous=("0.9",)))
     after = without(before, "a", ["2.0"]).models["a"]
     assert after == model("1.0", previous=("0.9",))
+
+
+def test_what_loads_for_longer_than_the_deadline_is_told(
+    places: Places, follower: Follower, console: Console
+) -> None:
+    follower.tweak = lambda name, number, one: SeenVersion("loading", 1)
+    with pytest.raises(CommandError, match="a is loading still after 7 s, and serves on"):
+        unregister(places, "a", None, 7, console)

@@ -12,7 +12,7 @@ from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered
 from scripts.gateway.routing import Routing
 from scripts.places import Places
-from scripts.serving import life, node, views
+from scripts.serving import life, node, pauses, views
 from scripts.serving.life import Life
 from scripts.serving.node import Node
 from scripts.state.observed import Phase, State
@@ -44,7 +44,7 @@ class Scene:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, life, node, views)
+    return stop_time(monkeypatch, life, node, pauses, views)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_failure_is_seen_with_its_reason_and_the_seconds_to_the_next_try(
         "SampleMismatch: seven is 9",
         "Traceback",
     )
-    assert (shown.attempts, shown.retry_in, shown.active) == (1, 4.0, None)
+    assert (shown.attempts, shown.retry_in, shown.active) == (1, 4, None)
     clock.now += 100
     assert views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].retry_in == 0
 

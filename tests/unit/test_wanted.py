@@ -176,3 +176,13 @@ def test_the_files_are_json_that_a_person_can_read(places: Places) -> None:
         "models": {"a": {"default": "1.0", "versions": {"1.0": {"workers": 1, "asked": 1}}}},
     }
     assert wanted.copy(places).read_bytes() == wanted.path(places).read_bytes()
+
+
+def test_of_the_copy_and_what_is_known_the_newer_one_counts(places: Places) -> None:
+    store(places, a=model("1.0"))
+    copied = wanted.copy(places).read_bytes()
+    known = store(places, b=model("1.0"))
+    wanted.copy(places).write_bytes(copied)  # as a crash between the two leaves them
+    wanted.path(places).write_bytes(b"")
+    assert "back to revision 2" in wanted.mend(places, known)
+    assert wanted.load(places) == known

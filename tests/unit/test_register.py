@@ -1,0 +1,93 @@
+"""register: READY beside what serves, with every worker; what isn't wanted isn't registered."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from scripts import register
+from scripts.errors import CommandError
+from scripts.places import Places
+from scripts.state import asking, durable, observed, wanted
+from scripts.state.admission import MARGIN, Failed
+from scripts.state.observed import SeenModel, SeenVersion
+from tests.fakes import Clock, stop_time
+from tests.states import Follower, model, pack, printed, seen, store
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    found = Places(store=tmp_path / "store", state=tmp_path / "state")
+    for version in ("1.0", "2.0"):
+        pack(found.store, "a", version, workers=2)
+    store(found, a=model("1.0", workers=2))
+    monkeypatch.setattr(register, "archived", lambda *_: ("a", "2.0"))
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return stop_time(monkeypatch, asking)
+
+
+@pytest.fixture
+def follower(places: Places, clock: Clock) -> Iterator[Follower]:
+    with durable.locked(places.supervisor_lock):
+        found = Follower(places)
+        clock.each = found.step
+        found.step()
+        yield found
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def versions(places: Places) -> list[str]:
+    return list(wanted.load(places).models["a"].versions)
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_version_comes_up_beside_the_default_and_is_then_registered_already(
+    places: Places, console: Console, clock: Clock
+) -> None:
+    assert register.register(places, "a", console) == 0
+    assert (wanted.load(places).models["a"].default, versions(places)) == ("1.0", ["1.0", "2.0"])
+    clock.sleep(1)
+    assert register.register(places, "a", console) == 0
+    assert "a 2.0: READY" in printed(console)
+    assert "a 2.0 is registered already: 2 of 2 workers READY" in printed(console)
+
+
+def test_it_isnt_there_before_every_worker_is_ready(
+    places: Places, follower: Follower, console: Console, clock: Clock
+) -> None:
+    def one_fails(name: str, number: str, one: SeenVersion | None) -> SeenVersion | None:
+        return SeenVersion("ready", 2, 1, asked=one.asked) if number == "2.0" and one is not None else one
+
+    follower.tweak, begun = one_fails, clock.now
+    with pytest.raises(Failed, match=r"a 2\.0: its workers weren't READY in time; nothing else has changed"):
+        register.register(places, "a", console)
+    assert clock.now - begun >= 120 + MARGIN, "the recipe's startupTimeout, and more"
+    assert versions(places) == ["1.0"]
+
+
+@pytest.mark.usefixtures("follower")
+def test_what_is_seen_still_and_isnt_wanted_any_more_is_registered(places: Places, console: Console) -> None:
+    both = {number: SeenVersion("ready", 2, 2) for number in ("1.0", "2.0")}
+    observed.publish(places, seen(1, a=SeenModel("1.0", both)))
+    assert register.register(places, "a", console) == 0
+    assert versions(places) == ["1.0", "2.0"]
+
+
+def test_without_a_supervisor_it_is_told_before_anything_is_packed(
+    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register, "archived", lambda *_: pytest.fail("minutes of packing"))
+    with pytest.raises(CommandError, match="no supervisor runs"):
+        register.register(places, "a", console)
