@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -93,12 +94,13 @@ def test_headers_that_steer_have_no_effect(server: Running, header: str) -> None
 
 
 def test_a_callers_id_is_on_the_answer_in_the_log_and_in_the_error(server: Running) -> None:
-    status, answer, headers = ask(server, "POST", "/predictions/digits_mlp", {"x-request-id": "order-66"})
+    given = f"order-{uuid4().hex}"
+    status, answer, headers = ask(server, "POST", "/predictions/digits_mlp", {"x-request-id": given})
     assert status == 400
-    assert (headers["x-request-id"], answer["request_id"]) == ("order-66", "order-66")
+    assert (headers["x-request-id"], answer["request_id"]) == (given, given)
     log = server.places.logs / "gateway.log"
-    server.wait(lambda: "order-66" in log.read_text(encoding="utf-8"), 10)
-    line = next(line for line in log.read_text(encoding="utf-8").splitlines() if "order-66" in line)
+    server.wait(lambda: given in log.read_text(encoding="utf-8"), 10)
+    line = next(line for line in log.read_text(encoding="utf-8").splitlines() if given in line)
     assert json.loads(line)["cluster"] == "digits_mlp/1.0/rest"
 
 
