@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.server.gatewayed import Gatewayed, routing
 from tests.server.running import Running, private_places, temporary
 
 
@@ -20,6 +21,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     finally:
         running.stop()
         shutil.rmtree(temporary(running.places))
+
+
+@pytest.fixture(scope="module")
+def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewayed]:
+    """One Envoy before a fake TorchServe for each file of tests."""
+    gatewayed = Gatewayed(tmp_path_factory.mktemp("gateway"))
+    try:
+        gatewayed.start()
+        yield gatewayed
+    finally:
+        gatewayed.stop()
+
+
+@pytest.fixture
+def gatewayed(running_gateway: Gatewayed) -> Gatewayed:
+    """As it was at the start, whatever the test before this one made of it."""
+    running_gateway.fake.forget()
+    running_gateway.gateway.publish(routing())
+    return running_gateway
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -22,24 +22,6 @@ pytestmark = pytest.mark.server
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewayed]:
-    gatewayed = Gatewayed(tmp_path_factory.mktemp("gateway"))
-    try:
-        gatewayed.start()
-        yield gatewayed
-    finally:
-        gatewayed.stop()
-
-
-@pytest.fixture
-def gatewayed(running: Gatewayed) -> Gatewayed:
-    """As it was at the start, whatever the test before this one made of it."""
-    running.fake.forget()
-    running.gateway.publish(routing())
-    return running
-
-
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize(
     ("path", "reached"),

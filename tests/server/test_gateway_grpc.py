@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -19,23 +18,6 @@ pytestmark = pytest.mark.server
 
 SERVICE = METHOD.rpartition("/")[0]
 ID = (("x-request-id", "by-grpc"),)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewayed]:
-    gatewayed = Gatewayed(tmp_path_factory.mktemp("gateway"))
-    try:
-        gatewayed.start()
-        yield gatewayed
-    finally:
-        gatewayed.stop()
-
-
-@pytest.fixture
-def gatewayed(running: Gatewayed) -> Gatewayed:
-    running.fake.forget()
-    running.gateway.publish(routing())
-    return running
 
 
 def answered(gatewayed: Gatewayed, sent: bytes) -> tuple[bytes, Any]:

@@ -12,7 +12,7 @@ from scripts.places import Places
 from scripts.state import asking, durable, observed, wanted
 from scripts.state.observed import SeenModel, SeenVersion, State
 from scripts.state.wanted import WantedModel
-from tests.fakes import Clock, stop_time
+from tests.fakes import Clock
 from tests.states import Follower, model, seen, store
 
 
@@ -26,11 +26,6 @@ def supervised(places: Places) -> Iterator[None]:
     with durable.locked(places.supervisor_lock):
         observed.publish(places, seen(1))
         yield
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, asking)
 
 
 def test_without_a_supervisor_a_command_is_told_how_to_start_one(places: Places) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,11 @@ from scripts import promote
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.promote import moved, rollback
-from scripts.state import asking, durable, wanted
+from scripts.state import asking, wanted
 from scripts.state.admission import Failed
 from scripts.state.observed import SeenModel, SeenVersion
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion
-from tests.fakes import Clock, stop_time
+from tests.fakes import Clock
 from tests.states import Follower, model, pack, printed, seen, state, store
 
 
@@ -102,25 +100,6 @@ def places(tmp_path: Path) -> Places:
         pack(found.store, "a", version)
     store(found, a=model("1"))
     return found
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, asking)
-
-
-@pytest.fixture
-def follower(places: Places, clock: Clock) -> Iterator[Follower]:
-    with durable.locked(places.supervisor_lock):
-        found = Follower(places)
-        clock.each = found.step
-        found.step()
-        yield found
-
-
-@pytest.fixture
-def console() -> Console:
-    return Console(file=io.StringIO(), width=200)
 
 
 def archives(places: Places) -> list[str]:

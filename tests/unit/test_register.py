@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +10,10 @@ from rich.console import Console
 from scripts import register
 from scripts.errors import CommandError
 from scripts.places import Places
-from scripts.state import asking, durable, observed, wanted
+from scripts.state import observed, wanted
 from scripts.state.admission import MARGIN, Failed
 from scripts.state.observed import SeenModel, SeenVersion
-from tests.fakes import Clock, stop_time
+from tests.fakes import Clock
 from tests.states import Follower, model, pack, printed, seen, store
 
 
@@ -27,25 +25,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     store(found, a=model("1.0", workers=2))
     monkeypatch.setattr(register, "archived", lambda *_: ("a", "2.0"))
     return found
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, asking)
-
-
-@pytest.fixture
-def follower(places: Places, clock: Clock) -> Iterator[Follower]:
-    with durable.locked(places.supervisor_lock):
-        found = Follower(places)
-        clock.each = found.step
-        found.step()
-        yield found
-
-
-@pytest.fixture
-def console() -> Console:
-    return Console(file=io.StringIO(), width=200)
 
 
 def versions(places: Places) -> list[str]:

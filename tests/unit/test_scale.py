@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +10,10 @@ from rich.console import Console
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.scale import scale, scaled
-from scripts.state import asking, durable, wanted
+from scripts.state import asking, wanted
 from scripts.state.admission import MARGIN
 from scripts.state.observed import SeenModel, SeenVersion
-from tests.fakes import Clock, stop_time
+from tests.fakes import Clock
 from tests.states import Follower, model, pack, printed, seen, state, store
 
 
@@ -25,25 +23,6 @@ def places(tmp_path: Path) -> Places:
     pack(found.store, "a", workers=2)
     store(found, a=model("1.0", "2.0", workers=2))
     return found
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, asking)
-
-
-@pytest.fixture
-def follower(places: Places, clock: Clock) -> Iterator[Follower]:
-    with durable.locked(places.supervisor_lock):
-        found = Follower(places)
-        clock.each = found.step
-        found.step()
-        yield found
-
-
-@pytest.fixture
-def console() -> Console:
-    return Console(file=io.StringIO(), width=200)
 
 
 def workers(places: Places) -> int:

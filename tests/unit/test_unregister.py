@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +9,10 @@ from rich.console import Console
 
 from scripts.errors import CommandError
 from scripts.places import Places
-from scripts.state import asking, durable, wanted
+from scripts.state import wanted
 from scripts.state.observed import SeenVersion
 from scripts.unregister import marked, unregister, without
-from tests.fakes import Clock, stop_time
+from tests.fakes import Clock
 from tests.states import Follower, model, printed, state, store
 
 
@@ -23,25 +21,6 @@ def places(tmp_path: Path) -> Places:
     found = Places(state=tmp_path / "state")
     store(found, a=model("1.0"), b=model("1.0", "2.0"))
     return found
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return stop_time(monkeypatch, asking)
-
-
-@pytest.fixture
-def follower(places: Places, clock: Clock) -> Iterator[Follower]:
-    with durable.locked(places.supervisor_lock):
-        found = Follower(places)
-        clock.each = found.step
-        found.step()
-        yield found
-
-
-@pytest.fixture
-def console() -> Console:
-    return Console(file=io.StringIO(), width=200)
 
 
 @pytest.mark.usefixtures("follower")
