@@ -1,13 +1,13 @@
-"""A class from a Python file in the model's own folder: `model.py:SimpleCNN`, `task.py:MyTask`."""
+"""Classes and functions from a Python file in the model's own folder: `model.py:SimpleCNN`."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from handlers.errors import BadRecipe
 
@@ -17,7 +17,34 @@ def load_class(folder: Path, spec: str, key: str) -> type:
 
     Raises BadRecipe when the file can't be imported or has no such class.
     """
-    file_name, _, class_name = spec.partition(":")
+    found, module = _named(folder, spec, key)
+    if not isinstance(found, type):
+        raise _absent(
+            folder, spec, key, "class", [name for name, one in vars(module).items() if isinstance(one, type)]
+        )
+    return found
+
+
+def load_function(folder: Path, spec: str, key: str) -> Callable[..., object]:
+    """The function that `spec` ("FILE.py:FUNCTION") names; raises BadRecipe as load_class does."""
+    found, module = _named(folder, spec, key)
+    if not callable(found):
+        functions = [name for name, one in vars(module).items() if isinstance(one, FunctionType)]
+        raise _absent(folder, spec, key, "function", functions)
+    return found
+
+
+def _absent(folder: Path, spec: str, key: str, what: str, defined: list[str]) -> BadRecipe:
+    file_name, _, name = spec.partition(":")
+    return BadRecipe(
+        f"{key} is {spec!r}; {(folder / file_name).resolve()} defines no {what} {name}",
+        hint=f"it defines {', '.join(defined) or 'none'}",
+    )
+
+
+def _named(folder: Path, spec: str, key: str) -> tuple[object, ModuleType]:
+    """What the spec names (None if nothing), and the module that was imported for it."""
+    file_name, _, name = spec.partition(":")
     path = (folder / file_name).resolve()
     module_name = f"pthserve_folder.{abs(hash(str(path)))}"
     module_spec = importlib.util.spec_from_file_location(module_name, path)
@@ -34,14 +61,7 @@ def load_class(folder: Path, spec: str, key: str) -> type:
                 f"{key}: importing {path} raised {type(error).__name__}: {error}",
                 hint=_remedy(error, path),
             ) from error
-    found = getattr(module, class_name, None)
-    if not isinstance(found, type):
-        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
-        raise BadRecipe(
-            f"{key} is {spec!r}; {path} defines no class {class_name}",
-            hint=f"it defines {', '.join(classes) or 'none'}",
-        )
-    return found
+    return getattr(module, name, None), module
 
 
 def _remedy(error: BaseException, path: Path) -> str:

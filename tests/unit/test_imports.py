@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LEVELS = (
     {"errors"},
-    {"recipe", "cores", "failure", "folder_code", "mismatch", "pickled", "seal"},
-    {"pictures"},
+    {"recipe", "cores", "failure", "folder_code", "inert", "mismatch", "seal"},
+    {"pickled", "pictures"},
     {"wire", "checkpoint", "images"},
     {"network"},
     {"runtimes", "tasks"},

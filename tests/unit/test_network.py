@@ -413,3 +413,32 @@ def test_what_is_wrong_with_the_checkpoint_is_told_by_its_path(tmp_path: Path) -
     assert "weights.pth: is no plain state dict" in checkpoint_refusal(of_class(), tmp_path)
     (tmp_path / "weights.pth").unlink()
     assert "weights.pth: can't be read (No such file" in checkpoint_refusal(of_class(), tmp_path)
+
+
+FACTORY = "from torch import nn\ndef network(classes):\n    return nn.Sequential(nn.Linear(4, classes))"
+
+
+def of_factory(args: Mapping[str, Any] | None = None) -> Model:
+    return model(Architecture(factory="model.py:network", args=dict(args or {})))
+
+
+def test_a_factory_builds_the_network_like_a_class(tmp_path: Path) -> None:
+    folder(tmp_path, FACTORY, {"0.weight": torch.ones(3, 4), "0.bias": torch.zeros(3)})
+    network = open_network(of_factory({"classes": 3}), tmp_path, CPU)
+    assert network(torch.ones(1, 4)).tolist() == [[4.0, 4.0, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "def network():\n    return 3",
+            "handler.architecture.factory is 'model.py:network'; it returned a int",
+        ),
+        ("def other(): pass", "defines no function network; it defines other"),
+    ],
+    ids=["no-network", "no-function"],
+)
+def test_a_factory_that_gives_no_network_is_refused(tmp_path: Path, source: str, message: str) -> None:
+    folder(tmp_path, source, trained(MLP).state_dict())
+    assert message in recipe_refusal(of_factory(), tmp_path)

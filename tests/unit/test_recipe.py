@@ -129,8 +129,12 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
     ("handler.weights", ["a.pth"], "handler.weights is ['a.pth']; must be text (in quotes)"),
     ("handler.runtime", "tensorrt", "handler.runtime is 'tensorrt'; must be one of 'auto', 'eager'"),
     ("handler.precision", "int8", "handler.precision is 'int8'; must be one of 'float32'"),
-    ("handler.architecture", {}, "handler.architecture names not one way to build; give either class or"),
-    ("handler.architecture.torchvision", "resnet18", "give either class or torchvision"),
+    (
+        "handler.architecture",
+        {},
+        "handler.architecture names not one way to build; give one of class, factory",
+    ),
+    ("handler.architecture.torchvision", "resnet18", "give one of class, factory and torchvision"),
     ("handler.architecture.class", "model:Net", "class is 'model:Net'; must be 'FILE.py:CLASS'"),
     ("handler.architecture.args", {1: 2}, "architecture.args has the key 1; must be text (in quotes)"),
     ("handler.input", [], "handler.input is []; must be a list of 1 to 2 or a mapping"),
@@ -375,3 +379,23 @@ def test_the_schema_is_json_and_its_keys_are_those_of_the_recipes_in_models() ->
 def test_a_recipe_written_back_is_the_same_recipe() -> None:
     parsed = recipe.parse(VALID, PATH)
     assert recipe.parse(yaml.safe_dump(msgspec.to_builtins(parsed)), PATH) == parsed
+
+
+@pytest.mark.parametrize(
+    ("sample", "assumed"),
+    [
+        ({}, ["input", "output"]),
+        ({"expect": "a.npy"}, ["output"]),
+        ({"expect": [0.5]}, []),
+        ({"expect": "seven"}, ["input"]),
+        ({"expect": "a.npy", "label": "seven"}, []),
+    ],
+)
+def test_what_is_assumed_is_proven_by_what_the_owners_code_gave(
+    sample: dict[str, object], assumed: list[str]
+) -> None:
+    held = msgspec.convert({"input": "a.png", **sample}, recipe.Sample)
+    model = recipe.Model(
+        "a", "1", "classify", "a.pth", recipe.ImageInput(), assumed=["input", "output"], samples=[held]
+    )
+    assert model.assumptions == assumed

@@ -1,0 +1,1 @@
+"""What `check` finds out about a model before it is packed."""

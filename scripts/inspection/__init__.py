@@ -1,0 +1,1 @@
+"""What a checkpoint file is and holds, found without executing anything that it carries."""
