@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeGuard
 import safetensors.torch
 import torch
 
-from handlers import pickled
+from handlers import noncheckpoint, pickled
 from handlers.errors import BadCheckpoint, listed
 
 StateDict: TypeAlias = dict[str, torch.Tensor]
@@ -69,7 +69,7 @@ def unwrap(loaded: object, path: Path, key: str | None = None) -> StateDict:
     """The state dict inside what training saved; raises BadCheckpoint when there isn't just one."""
     if key is not None:
         return _at_key(loaded, path, key)
-    if _is_state_dict(loaded):
+    if is_state_dict(loaded):
         return dict(loaded)
     found = dict(_state_dicts(loaded))
     known = {name: state for name, state in found.items() if name.split(".")[0] in WEIGHT_KEYS}
@@ -101,12 +101,12 @@ def _at_key(loaded: object, path: Path, key: str) -> StateDict:
                 hint=f"handler.weights_key may be one of: {names}" if names else "remove handler.weights_key",
             )
         found = found[step]
-    if not _is_state_dict(found):
+    if not is_state_dict(found):
         raise BadCheckpoint(f"{path}: {key!r} is no state dict, but {_summary(found)}", hint=SAVE_AGAIN)
     return dict(found)
 
 
-def _is_state_dict(value: object) -> TypeGuard[Mapping[str, Any]]:
+def is_state_dict(value: object) -> TypeGuard[Mapping[str, Any]]:
     """A mapping of names to tensors (and what modules add as extra state), not of metrics alone."""
     if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
         return False
@@ -120,7 +120,7 @@ def _state_dicts(value: object, prefix: str = "", depth: int = 2) -> Iterator[tu
     if not isinstance(value, Mapping) or depth == 0:
         return
     for name, item in value.items():
-        if _is_state_dict(item):
+        if is_state_dict(item):
             yield f"{prefix}{name}", item
         else:
             yield from _state_dicts(item, f"{prefix}{name}.", depth - 1)
@@ -134,34 +134,29 @@ def _summary(value: object) -> str:
 
 
 def _load(path: Path) -> object:
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise BadCheckpoint(f"{path}: can't be read ({error.strerror})", hint="check the path") from None
-    if path.suffix == ".safetensors" or head[8:9] == b"{":
+    head = _head(path)
+    if head[8:9] == b"{" and b"\x00" in head[:8]:  # a length of eight bytes, and JSON
         return _load_safetensors(path)
     if head.startswith(b"PK"):
-        names = pickled.zip_names(path)
-        if not any(Path(name).name == "data.pkl" for name in names):
-            raise BadCheckpoint(
-                f"{path}: is a zip archive without a checkpoint, or cut short", hint="copy the file again"
-            )
+        if not any(Path(name).name == "data.pkl" for name in pickled.zip_names(path)):
+            raise noncheckpoint.refusal(path)
+        if pickled.is_compressed(path):  # torch maps such bytes as if they were values
+            raise BadCheckpoint(f"{path}: is a zip with compressed records", hint=noncheckpoint.ZIP_AGAIN)
         return _load_pickled(path, mapped=True)
     if head.startswith(b"\x80"):
         return _load_pickled(path, mapped=False)
-    raise BadCheckpoint(f"{path}: is not a checkpoint, but {_named(head)}", hint="copy the file again")
+    raise noncheckpoint.refusal(path)
 
 
-def _named(head: bytes) -> str:
-    text = head.lstrip().lower()
-    if not head:
-        return "empty"
-    if text.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer (run `git lfs pull`)"
-    if text.startswith((b"<!doctype", b"<html")):
-        return "a web page"
-    return f"something that begins with {head[:8]!r}"
+def _head(path: Path) -> bytes:
+    """The first bytes; none of what can't be read, which is told later."""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(64)
+    except OSError:
+        pass
+    return b""
 
 
 def _load_safetensors(path: Path) -> object:

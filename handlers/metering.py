@@ -11,7 +11,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
@@ -35,7 +35,7 @@ PHASES: dict[Phase, Metric] = {
 }
 REQUESTS = Metric("pthserve_batch_requests", "HISTOGRAM", "requests")
 ITEMS = Metric("pthserve_items_total", "COUNTER", "items", ("code",))
-MODEL = Metric("pthserve_model_info", "GAUGE", "info", ("runtime", "device"))
+MODEL = Metric("pthserve_model_info", "GAUGE", "info", ("runtime", "device", "assumed"))
 
 METRICS = (*PHASES.values(), REQUESTS, ITEMS, MODEL)
 
@@ -82,9 +82,10 @@ class Meter:
         self._lines: dict[tuple[str, ...], tuple[str, str]] = {}
         self._failed = False
 
-    def opened(self, runtime: str, device: str) -> None:
-        """That this version is there, and what executes it."""
-        self._tell([(MODEL, 1, (runtime, device.replace(":", "")))])  # a ":" would end the label's name
+    def opened(self, runtime: str, device: str, assumed: Sequence[str]) -> None:
+        """That this version is there, what executes it, and what of its recipe nothing proves."""
+        named = "+".join(assumed) or "nothing"  # a "," would end the label, as a ":" would its name
+        self._tell([(MODEL, 1, (runtime, device.replace(":", ""), named))])
 
     def batch(self, batch: Batch) -> None:
         self._tell(observed(batch))

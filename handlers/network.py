@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from msgspec import UNSET
@@ -16,6 +17,7 @@ from handlers import checkpoint, mismatch
 from handlers.checkpoint import StateDict
 from handlers.errors import BadCheckpoint, BadRecipe, Refusal
 from handlers.folder_code import load_class, load_function
+from handlers.meta import WithoutWeights
 from handlers.recipe import Architecture, Model
 
 logger = logging.getLogger(__name__)
@@ -115,9 +117,10 @@ def _torchvision_builder(name: str, architecture: Architecture) -> Build:
         )
     # detection and segmentation builders would otherwise download a backbone
     with_backbone = {*models.list_models(models.detection), *models.list_models(models.segmentation)}
-    options = {"weights_backbone": None} if name in with_backbone else {}
-    built: Build = lambda: models.get_model(name, weights=None, **options, **architecture.args)  # noqa: E731
-    return built
+    options: dict[str, Any] = {"weights_backbone": None} if name in with_backbone else {}
+    if name in ("googlenet", "inception_v3"):  # they warn of slow initial values, which nobody needs
+        options["init_weights"] = False
+    return lambda: models.get_model(name, weights=None, **{**options, **architecture.args})
 
 
 def _state(recipe: Model, path: Path) -> StateDict:
@@ -132,8 +135,11 @@ def _state(recipe: Model, path: Path) -> StateDict:
 
 
 def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Module:
+    # under the device alone RegNet couldn't compute its widths; an owner's constructor might draw numbers
+    # beside those of the layers, which no two workers would share
+    published = recipe.architecture is not UNSET and recipe.architecture.torchvision is not UNSET
     try:
-        with torch.device("meta"):
+        with WithoutWeights() if published else torch.device("meta"):
             network = build()
     except Refusal:
         raise
@@ -141,9 +147,8 @@ def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Mo
         raise NotOnMeta(f"its constructor raised {type(error).__name__}: {error}") from error
     state = _fitted(network, state, recipe, path)
     dtypes = {name: value.dtype for name, value in _tensors(network).items()}
-    network.load_state_dict(
-        {name: value.to(dtypes[name]) for name, value in state.items()}, strict=False, assign=True
-    )
+    state = {name: value.to(dtypes[name]) for name, value in state.items()}
+    network.load_state_dict(_of_this_version(state, network), strict=False, assign=True)
     left = _left_on_meta(network)
     if left:
         raise NotOnMeta(f"{', '.join(left[:3])} isn't in the checkpoint")
@@ -161,7 +166,8 @@ def _in_memory(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.
             f"building handler.architecture raised {type(error).__name__}: {error}",
             hint="check handler.architecture.args",
         ) from error
-    network.load_state_dict(_fitted(network, state, recipe, path), strict=False)
+    state = _fitted(network, state, recipe, path)
+    network.load_state_dict(_of_this_version(state, network), strict=False)
     return network
 
 
@@ -187,6 +193,16 @@ def _fitted(network: nn.Module, state: StateDict, recipe: Model, path: Path) -> 
         name: torch.zeros((), dtype=torch.long) for name in absent if name.endswith("num_batches_tracked")
     }
     return {name: value for name, value in state.items() if name in wanted} | steps
+
+
+def _of_this_version(state: StateDict, network: nn.Module) -> StateDict:
+    """The tensors, said to be of the modules' present versions, which their names and shapes are.
+
+    MNASNet refuses a state dict that doesn't say; what training saved lost it with its wrappers.
+    """
+    told = OrderedDict(state)
+    told._metadata = getattr(network.state_dict(), "_metadata", None)  # type: ignore[attr-defined]
+    return told
 
 
 def _tensors(network: nn.Module) -> StateDict:

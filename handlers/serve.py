@@ -52,8 +52,9 @@ class Service:
             model = context.manifest["model"]
             failure.leave(model["modelName"], model["modelVersion"], error)
             raise StartFailed(f"{type(error).__name__}: {error}") from error
-        self._meter = Meter(handler.recipe.handler.name, handler.recipe.handler.version)
-        self._meter.opened(handler.runtime_name, str(handler.device))
+        model = handler.recipe.handler
+        self._meter = Meter(model.name, model.version)
+        self._meter.opened(handler.runtime_name, str(handler.device), model.assumptions)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
         """One body for each row, its status and headers set on the context."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from handlers.errors import Refusal, listed
 from scripts import catalog
 from scripts.catalog import Entry, require_files
+from scripts.checking import assumed
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
@@ -24,6 +25,8 @@ class Outcome(Struct, frozen=True):
 
     path: Path
     notes: list[str]
+    unchanged: bool = False
+    """Whether it was there already, and would be packed alike today."""
 
 
 def archive(entry: Entry, places: Places, children: Children) -> Outcome:
@@ -36,7 +39,8 @@ def archive(entry: Entry, places: Places, children: Children) -> Outcome:
     require_files(entry)
     path = mar.path_of(entry, places)
     if path.exists():
-        return Outcome(path, [*notes, *_kept(entry, path)])
+        told = kept(entry, path)
+        return Outcome(path, [*notes, *told, *assumed.notes(entry.recipe)], unchanged=not told)
     recorded = mar.pack(entry, places, children)
     notes += [f"recorded {shown(entry.folder / name)}: look at it, then commit it" for name in recorded]
     return Outcome(path, [*notes, f"packed {shown(path)}", *_unproven(entry)])
@@ -50,10 +54,11 @@ def _unproven(entry: Entry) -> list[str]:
         notes.append("NOTE: no sample proves its answers")
     if model.task == "classify" and model.output.labels is UNSET:
         notes.append("NOTE: without handler.output.labels, classes are called by their index")
-    return notes
+    return [*notes, *assumed.notes(entry.recipe)]
 
 
-def _kept(entry: Entry, path: Path) -> list[str]:
+def kept(entry: Entry, path: Path) -> list[str]:
+    """What there is to say of an archive that stays; raises CommandError if the folder has changed."""
     changed = mar.differences(entry, path)
     if changed:
         raise CommandError(
@@ -81,8 +86,8 @@ def archive_all(places: Places, wanted: Sequence[str], console: Console) -> int:
             except Refusal as error:
                 refused[entry.name] = error
                 continue
-            notes = outcome.notes or [f"{shown(outcome.path)} is there already, unchanged"]
-            say(console, f"✓ {entry.name}: {'; '.join(notes)}")
+            unchanged = [f"{shown(outcome.path)} is there already, unchanged"] if outcome.unchanged else []
+            say(console, f"✓ {entry.name}: {'; '.join([*unchanged, *outcome.notes])}")
     for name, reason in refused.items():
         say(console, f"✗ {name}: {reason}", "red")
     return 1 if len(refused) > len(catalog.untrained(refused, wanted)) else 0

@@ -48,8 +48,9 @@ class NeedsTraining(CommandError):
 
 
 def names(places: Places) -> list[str]:
-    """Every folder of models/ that holds a recipe."""
-    return sorted(path.parent.name for path in places.models.glob(f"*/{recipe.FILE_NAME}"))
+    """Every folder of models/ that holds a recipe; a hidden one is being written."""
+    found = (path.parent.name for path in places.models.glob(f"*/{recipe.FILE_NAME}"))
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def find(places: Places, name: str) -> Entry:

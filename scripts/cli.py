@@ -107,7 +107,7 @@ def unregister(places: Places, name: str, version: str | None, deadline: float) 
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
 def list_command(places: Places, as_json: bool) -> None:
-    """Every version here: state, workers READY of wanted, device, queue, active, memory, runtime, samples."""
+    """Every version here: state, workers READY of wanted, device, queue, active, memory, samples, assumed."""
     from scripts.listing import list_models
 
     sys.exit(list_models(places, as_json, Console()))
@@ -122,6 +122,66 @@ def status(places: Places, ready: bool, names: tuple[str, ...]) -> None:
     from scripts.status import status
 
     sys.exit(status(places, ready, names, Console()))
+
+
+@main.command()
+@click.argument("path", metavar="FILE|DIR", type=click.Path(path_type=Path))
+@click.option("--key", help="Which weights, where there are several. [default: the likeliest]")
+@click.option("--all", "every", is_flag=True, help="Every tensor on a line of its own.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+@click.option("--architecture/--no-architecture", default=True, help="Without: quicker.")
+@click.pass_obj
+def inspect(places: Places, /, path: Path, **asked: Any) -> None:
+    """Tell what a checkpoint is and holds, without executing anything that it carries.
+
+    Whether it is safe and well, its tensors, and which published architecture fits. Exit status 1 if
+    it is no checkpoint.
+    """
+    from scripts.inspect import Asked, inspect
+
+    sys.exit(inspect(places, path, Asked(**asked), Console()))
+
+
+@main.command()
+@click.argument("weights", metavar="FILE|DIR", type=click.Path(path_type=Path))
+@click.option("--name", default="", help="The model's name. [default: the file's]")
+@click.option("--labels", type=FILE, help="A label a line, in the order of training.")
+@click.option("--sample", "samples", multiple=True, type=FILE, help="An input; may be given more than once.")
+@click.option("--expect", multiple=True, help="Of each sample: a label, or an .npy that your own code wrote.")
+@click.option("--task", default="", help="classify, regress or tensor. [default: from labels and outputs]")
+@click.option("--input", default="", help="handler.input, as YAML: '{kind: image, resize: 256, crop: 224}'.")
+@click.option("--architecture", default="", metavar="BUILDER", help="Decides a tie: resnet18, ...")
+@click.option("--key", help="Which weights, where there are several.")
+@click.option(
+    "--from-model", "own_code", default="", metavar="MODULE:NAME", help="Your own class or function."
+)
+@click.option("--arg", "args", multiple=True, metavar="KEY=VALUE", help="An argument of --from-model.")
+@click.option("--link", is_flag=True, help="Link the weights instead of copying them.")
+@click.pass_obj
+def init(places: Places, /, weights: Path, args: tuple[str, ...], **asked: Any) -> None:
+    """Make models/NAME of a checkpoint: recipe, weights, labels, samples, model.py if need be.
+
+    What shapes can't tell is drafted, marked as assumed, and listed. Nothing is overwritten. Exit status 1
+    if it can't be served as it is.
+    """
+    from scripts.init import init
+    from scripts.recipes.asked import Asked, arguments
+
+    sys.exit(init(places, Asked(weights, args=arguments(args), **asked), Console()))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def check(places: Places, names: tuple[str, ...], as_json: bool) -> None:
+    """Tell all that archive would check, and mistakes that serve without complaint; nothing is packed.
+
+    Exit status 1 if archive would refuse any of them.
+    """
+    from scripts.check import check_all
+
+    sys.exit(check_all(places, names, as_json, Console()))
 
 
 @main.command()

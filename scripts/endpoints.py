@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 from rich.console import Console
 
 from handlers.recipe import Recipe
+from scripts.checking import assumed
 from scripts.places import shown
 
 
@@ -38,10 +39,11 @@ def samples(recipe: Recipe) -> str:
 
 def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console: Console) -> None:
     """The endpoints with their samples, what needs training, and a curl line for each."""
-    rows = [("endpoint", "version", "workers", "samples", "answers")]
+    rows = [("endpoint", "version", "workers", "samples", "assumed", "answers")]
     for one in ready:
-        model = one.recipe.handler
-        rows.append((model.name, model.version, str(one.workers), samples(one.recipe), model.task))
+        model, proof = one.recipe.handler, samples(one.recipe)
+        unproven = assumed.words(tuple(model.assumptions))
+        rows.append((model.name, model.version, str(one.workers), proof, unproven, model.task))
     say(console, "")
     print_table(rows, console)
     for name in untrained:

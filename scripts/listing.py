@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
+from scripts.checking import assumed
 from scripts.endpoints import print_table
 from scripts.places import Places
 from scripts.state import asking
@@ -12,7 +13,7 @@ from scripts.state.observed import SeenVersion
 
 COLUMNS = (
     "model", "version", "default", "state", "workers", "device", "queue", "active", "memory", "runtime",
-    "samples",
+    "samples", "assumed",
 )  # fmt: skip
 
 
@@ -40,4 +41,5 @@ def row(version: SeenVersion) -> tuple[str, ...]:
         f"{version.memory / 2**20:.0f} MiB" if version.memory else "-",
         version.runtime,
         version.samples or "-",
+        assumed.words(version.assumed),
     )

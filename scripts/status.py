@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from scripts.checking import assumed
 from scripts.endpoints import say
 from scripts.places import Places
 from scripts.state import asking, wanted
@@ -35,6 +36,8 @@ def status(places: Places, ready: bool, names: Sequence[str], console: Console) 
         say(console, problem, "red")
     if not problems:
         say(console, "all that is wanted answers")
+    for note in (note for name in chosen for note in assumptions_of(seen, name)):
+        say(console, note, "yellow")
     return 1 if problems else 0
 
 
@@ -56,6 +59,16 @@ def problems_of(seen: Observed, name: str) -> list[str]:
         return [f"{name} isn't registered"]
     told = (problem_of(name, number, version) for number, version in model.versions.items())
     return [problem for problem in told if problem]
+
+
+def assumptions_of(seen: Observed, name: str) -> list[str]:
+    """What of a model's versions nothing proves: they answer, perhaps not as the model was trained."""
+    return [
+        f"{name} {number}: assumed and not proven: {assumed.words(version.assumed)}; "
+        f"see scripts/pthserve check {name}"
+        for number, version in seen.versions(name).items()
+        if version.assumed
+    ]
 
 
 def problem_of(name: str, number: str, version: SeenVersion) -> str:

@@ -17,7 +17,7 @@ CHECKS = (
     ("mypy",),
 )
 
-FAST = ("tests/unit",)
+FAST = ("tests/unit", "-m", "not exhaustive")
 ALL = ("tests",)
 
 

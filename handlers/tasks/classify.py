@@ -62,9 +62,13 @@ class Classify(Task):
 def _labels(recipe: Model, folder: Path) -> list[str] | None:
     """The recipe's list, or its file's lines; None without either, and classes are named by their index."""
     named = recipe.output.labels
-    if not isinstance(named, str):
-        return None if named is UNSET else named
-    path = folder / named
+    if isinstance(named, str):
+        return read_labels(folder / named)
+    return None if named is UNSET else named
+
+
+def read_labels(path: Path) -> list[str]:
+    """A label a line, without the blank lines at the end; raises BadRecipe."""
     try:
         labels = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

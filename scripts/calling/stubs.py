@@ -6,25 +6,26 @@ from __future__ import annotations
 import atexit
 import hashlib
 import importlib
-import os
 import shutil
 import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 from msgspec import Struct
 
+from scripts import caches
 from scripts.errors import CommandError
 
 JAR = Path(sysconfig.get_path("purelib")) / "ts" / "frontend" / "model-server.jar"
 
 PACKAGE = "torchserve_stubs"
 """Keeps the generated modules from being called just `inference_pb2`, as anyone's might be."""
+
+FOLDER = "pthserve-stubs"
 
 SOURCES = {"proto/inference.proto": f"{PACKAGE}/inference.proto", "google/rpc/status.proto": None}
 """Of the jar, what is compiled and under which name; None is only imported by the others."""
@@ -56,7 +57,7 @@ def load() -> Stubs:
 def built(jar: Path = JAR) -> Path:
     """The folder of the stubs for this jar; in the first place that has them or can be written."""
     key = _key(jar)
-    places = list(_places())
+    places = list(caches.folders(FOLDER))
     for place in places:
         if (place / key).is_dir():
             return place / key
@@ -69,17 +70,9 @@ def built(jar: Path = JAR) -> Path:
     return _build(jar, _temporary() / key)
 
 
-def _places() -> Iterator[Path]:
-    """The virtual environment, then this user's cache; never a folder that others could have made."""
-    yield Path(sys.prefix) / "pthserve-stubs"
-    if "XDG_CACHE_HOME" in os.environ or "HOME" in os.environ:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.environ["HOME"] + "/.cache"
-        yield Path(cache) / "pthserve-stubs"
-
-
 def _temporary() -> Path:
     """A new folder for this process alone."""
-    folder = Path(tempfile.mkdtemp(prefix="pthserve-stubs-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -1,1 +1,1 @@
-"""What `check` finds out about a model before it is packed."""
+"""What `archive` verifies of a model, told by `check` finding by finding."""

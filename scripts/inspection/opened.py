@@ -39,6 +39,9 @@ class Opened(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     """What is unusual and still readable: entries that had to be skipped, a protocol that torch refuses."""
 
+    metadata: dict[str, str] = {}
+    """What safetensors files say of themselves: {"format": "pt"}."""
+
     @property
     def loadable(self) -> bool:
         """Whether a worker can load the file as it is (handlers.checkpoint)."""

@@ -48,7 +48,7 @@ def path_in(places: Places, name: str, version: str) -> Path:
 def pack(entry: Entry, places: Places, children: Children) -> list[str]:
     """Stage, rehearse, seal and write the archive; raises Refusal. Returns what was recorded on the way."""
     with Scratch("pack-") as scratch:
-        staged = _archived(entry, staging.stage(entry, scratch), scratch, children)
+        staged = assembled(entry, staging.stage(entry, scratch), scratch, children)
         files = set(_files(staged))
         recorded = rehearse(entry, staged, places, children)
         for name in recorded:
@@ -102,7 +102,7 @@ def _member(path: Path, name: str) -> bytes:
         ) from None
 
 
-def _archived(entry: Entry, stage: Path, scratch: Path, children: Children) -> Path:
+def assembled(entry: Entry, stage: Path, scratch: Path, children: Children) -> Path:
     """What torch-model-archiver makes of the stage: the same files with a manifest, in a folder."""
     out, temporary = scratch / "out", scratch / "tmp"
     out.mkdir()

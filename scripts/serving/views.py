@@ -74,6 +74,7 @@ def _seen(life: Life, node: Node, wanted: Wanted) -> SeenVersion:
         device=life.device(),
         runtime="eager",
         samples=samples(life.recipe) if life.recipe is not None and life.registered else "",
+        assumed=tuple(life.recipe.handler.assumptions) if life.recipe is not None else (),
     )
 
 

@@ -44,6 +44,8 @@ class SeenVersion(Struct, frozen=True, omit_defaults=True):
     device: str = ""
     runtime: str = ""
     samples: str = ""
+    assumed: tuple[str, ...] = ()
+    """Parts of its recipe that were drafted and that no sample proves: architecture, input, output."""
 
     @property
     def whole(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 import zipfile
@@ -10,13 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from scripts import archive, catalog
+from scripts.checking import checks
+from scripts.checking.finding import Finding
 from scripts.errors import CommandError
 from scripts.packing.rehearsal import Rejected
 from scripts.places import ROOT, Places
 from scripts.processes.children import Children
+from tests.states import printed
 
 pytestmark = pytest.mark.server
 
@@ -67,11 +72,31 @@ def write_model(folder: Path, forward: str, base: str = "nn.Linear", args: str =
 
 
 def refusal(own: Path) -> str:
+    """Why it isn't packed, which is the first thing that `check` marks ✗."""
     where = places(own.parent.parent, own.parent)
     with pytest.raises((Rejected, CommandError)) as caught:
         pack(where, "own")
     assert not list(where.store.glob("*"))
+    first = next(one for one in findings(where) if one.verdict == "fail")
+    assert first.detail == caught.value.message
     return str(caught.value)
+
+
+def findings(where: Places) -> list[Finding]:
+    """What `check` finds; it leaves the model's folder and the store as they are."""
+    before = {path: path.stat().st_mtime_ns for path in where.models.rglob("*")}
+    with Children() as children:
+        found = checks.check(catalog.find(where, "own"), where, children)
+    assert {path: path.stat().st_mtime_ns for path in where.models.rglob("*")} == before
+    return found
+
+
+def packed(own: Path) -> Path:
+    """The archive, of which `check` marks nothing ✗."""
+    where = places(own.parent.parent, own.parent)
+    assert [one for one in findings(where) if one.verdict == "fail"] == []
+    assert not list(where.store.glob("*"))
+    return pack(where, "own")
 
 
 def test_the_same_inputs_give_the_same_bytes_on_another_day_in_another_directory(tmp_path: Path) -> None:
@@ -96,12 +121,14 @@ def test_an_archive_holds_the_recipe_folder_and_handlers_under_their_own_names(t
 
 def test_changed_content_under_a_version_that_exists_is_refused_with_the_remedy(own: Path) -> None:
     where = places(own.parent.parent, own.parent)
-    path = pack(where, "own")
+    path = packed(own)
     before = path.read_bytes()
     assert pack(where, "own") == path
+    assert [one.verdict for one in findings(where) if one.what == "version"] == ["pass"]
     write_model(own, "return super().forward(x) + 0")
-    with pytest.raises(CommandError, match=r"model\.py changed .* raise handler\.version"):
+    with pytest.raises(CommandError, match=r"model\.py changed .* raise handler\.version") as caught:
         pack(where, "own")
+    assert [one.detail for one in findings(where) if one.verdict == "fail"] == [caught.value.message]
     assert path.read_bytes() == before
     text = (own / "recipe.yaml").read_text(encoding="utf-8")
     (own / "recipe.yaml").write_text(text.replace('"1.0"', '"1.1"'), encoding="utf-8")
@@ -114,6 +141,9 @@ def test_a_sample_without_expect_is_recorded_once_and_then_held(own: Path) -> No
     (own / "samples" / "x.json").write_text('{"input": [1, 2, 3, 4]}', encoding="utf-8")
     with (own / "recipe.yaml").open("a", encoding="utf-8") as recipe:
         recipe.write("  samples: [{input: samples/x.json}]\n")
+    assert [one.detail for one in findings(where) if one.what == "samples"] == [
+        "samples/x.json: has no `expect`; `archive` keeps the answer of now"
+    ]
     outcome = archive.archive(catalog.find(where, "own"), where, Children())
     assert any("recorded" in note for note in outcome.notes)
     recorded = np.load(own / "samples" / "x.json.recorded.npy")
@@ -195,7 +225,7 @@ def test_neighbours_are_tried_in_as_large_a_batch_as_will_be_served(own: Path) -
 def test_a_network_that_takes_one_item_at_a_time_is_packed_with_batches_of_one(own: Path) -> None:
     edit_recipe(own, "batchSize: 4", "batchSize: 1")
     write_model(own, "return super().forward(x.view(1, 4))")
-    assert pack(places(own.parent.parent, own.parent), "own").exists()
+    assert packed(own).exists()
 
 
 def test_pictures_are_tried_without_a_sample_too(own: Path) -> None:
@@ -215,6 +245,20 @@ def test_too_few_labels_are_found_without_a_sample(own: Path) -> None:
     edit_recipe(own, "task: tensor", "task: classify\n  output: {labels: labels.txt}")
     (own / "labels.txt").write_text("only one\n", encoding="utf-8")
     assert "has 1 labels, the network 2 outputs" in refusal(own)
+
+
+def test_what_is_assumed_is_a_note_on_every_way_and_no_refusal(own: Path) -> None:
+    where = places(own.parent.parent, own.parent)
+    with (own / "recipe.yaml").open("a", encoding="utf-8") as recipe:
+        recipe.write("  assumed: [input]\n")
+    note = "NOTE: handler.input is assumed: compare it with training"
+    assert [one.detail for one in findings(where) if one.what == "assumed"] == ["handler.input is assumed"]
+    console = Console(file=io.StringIO(), width=20)
+    for told in ("packed", "is there already, unchanged"):
+        assert archive.archive_all(where, ["own"], console) == 0
+        line = printed(console).splitlines()[-1]
+        assert told in line
+        assert note in line
 
 
 def edit_recipe(own: Path, old: str, new: str) -> None:

@@ -50,9 +50,26 @@ def test_the_table_is_aligned_however_narrow_the_screen() -> None:
     stream = io.StringIO()
     print_endpoints([endpoint(ROOT / "models" / "diabetes")], [], Console(file=stream, width=20))
     lines = stream.getvalue().splitlines()
-    assert lines[1].split() == ["endpoint", "version", "workers", "samples", "answers"]
-    assert lines[2].split() == ["diabetes", "1.0", "2", "3", "passed", "regress"]
+    assert lines[1].split() == ["endpoint", "version", "workers", "samples", "assumed", "answers"]
+    assert lines[2].split() == ["diabetes", "1.0", "2", "3", "passed", "-", "regress"]
     assert lines[1].index("samples") == lines[2].index("3 passed")
+
+
+def test_what_is_assumed_stands_in_the_table_until_a_sample_proves_it(tmp_path: Path) -> None:
+    folder = tmp_path / "diabetes"
+    shutil.copytree(ROOT / "models" / "diabetes", folder)
+    path = folder / "recipe.yaml"
+    text = path.read_text(encoding="utf-8") + "  assumed: [input, output]\n"
+    path.write_text(text, encoding="utf-8")
+
+    def shown() -> str:
+        stream = io.StringIO()
+        print_endpoints([endpoint(folder)], [], Console(file=stream, width=20))
+        return " ".join(stream.getvalue().splitlines()[2].split())
+
+    assert shown() == "diabetes 1.0 2 3 passed - regress"
+    path.write_text(text[: text.index("samples:")] + "assumed: [input, output]\n", encoding="utf-8")
+    assert shown() == "diabetes 1.0 2 none input, output regress"
 
 
 def test_without_a_recipe_here_the_request_has_a_place_for_the_file(tmp_path: Path) -> None:

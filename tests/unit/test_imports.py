@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LEVELS = (
     {"errors"},
-    {"recipe", "cores", "failure", "folder_code", "inert", "mismatch", "seal"},
+    {"recipe", "cores", "failure", "folder_code", "inert", "meta", "mismatch", "seal"},
     {"pickled", "pictures"},
+    {"noncheckpoint"},
     {"wire", "checkpoint", "images"},
     {"network"},
     {"runtimes", "tasks"},

@@ -18,7 +18,16 @@ from scripts.state.observed import SeenModel, SeenVersion
 from tests.states import printed, seen
 
 FULL = SeenVersion(
-    "ready", 2, 1, queue=3, active=4, memory=300 * 2**20, device="cpu", runtime="eager", samples="3 passed"
+    "ready",
+    2,
+    1,
+    queue=3,
+    active=4,
+    memory=300 * 2**20,
+    device="cpu",
+    runtime="eager",
+    samples="3 passed",
+    assumed=("input", "output"),
 )
 
 
@@ -36,8 +45,8 @@ def test_every_version_has_a_line_with_what_it_does(places: Places) -> None:
     assert listing.list_models(places, False, console) == 0
     heading, first, second = printed(console).splitlines()
     assert tuple(heading.split()) == listing.COLUMNS
-    assert " ".join(first.split()) == "a 2.0 yes ready 1 of 2 cpu 3 4 300 MiB eager 3 passed"
-    assert " ".join(second.split()) == "b 1.0 failed 0 of 1 0 - - -"
+    assert " ".join(first.split()) == "a 2.0 yes ready 1 of 2 cpu 3 4 300 MiB eager 3 passed input, output"
+    assert " ".join(second.split()) == "b 1.0 failed 0 of 1 0 - - - -"
     assert heading.index("workers") == first.index("1 of 2") == second.index("0 of 1")
 
 
@@ -50,6 +59,7 @@ def test_programs_get_all_that_is_seen(places: Places, capsys: pytest.CaptureFix
     assert listing.list_models(places, True, console) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["a"]["versions"]["2.0"]["active"] == 4
+    assert found["a"]["versions"]["2.0"]["assumed"] == ["input", "output"]
     assert found["b"]["default"] == ""
     assert printed(console) == ""
 

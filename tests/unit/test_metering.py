@@ -108,9 +108,15 @@ def test_a_batch_is_told_once_for_each_metric(capsys: pytest.CaptureFixture[str]
 def test_an_opened_model_is_told_with_what_executes_it(
     device: str, label: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Meter("cat", "1.0").opened("eager", device)
-    labels = f"model:cat,version:1.0,runtime:eager,device:{label}"
+    Meter("cat", "1.0").opened("eager", device, [])
+    labels = f"model:cat,version:1.0,runtime:eager,device:{label},assumed:nothing"
     assert told(capsys) == {("pthserve_model_info", labels): ("GAUGE", "1")}
+
+
+def test_what_is_assumed_is_one_label_that_torchserve_can_split(capsys: pytest.CaptureFixture[str]) -> None:
+    Meter("cat", "1.0").opened("eager", "cpu", ["input", "output"])
+    ((_, labels),) = told(capsys)
+    assert labels == "model:cat,version:1.0,runtime:eager,device:cpu,assumed:input+output"
 
 
 def test_lines_are_those_that_torchserves_own_api_writes(
@@ -163,7 +169,7 @@ def test_what_cannot_be_told_is_logged_once_and_never_raised(
     meter = Meter("cat", "1.0")
     monkeypatch.setattr(sys, "stdout", Broken())
     for _ in range(3):
-        meter.opened("eager", "cpu")
+        meter.opened("eager", "cpu", [])
         meter.batch(batch())
     (record,) = caplog.records
     assert "serving goes on without" in record.getMessage()

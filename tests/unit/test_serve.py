@@ -215,7 +215,7 @@ def test_a_worker_tells_what_it_opened_and_every_batch(
     served = started(archive)
     labels = "model:digits_mlp,version:1.0"
     # the samples that are replayed aren't anyone's requests
-    assert metrics(capsys) == {f"pthserve_model_info {labels},runtime:eager,device:cpu": 1}
+    assert metrics(capsys) == {f"pthserve_model_info {labels},runtime:eager,device:cpu,assumed:nothing": 1}
     for _ in range(2):
         handle(served, [{"body": picture("PNG")}, {"body": b"x"}, {"body": picture("PNG")}])
     found = metrics(capsys)

@@ -48,6 +48,17 @@ def test_where_all_that_is_wanted_answers_all_is_well(places: Places) -> None:
     assert told(places, node(a=READY, b=READY), ready=True) == (0, [])
 
 
+def test_what_is_assumed_is_said_and_no_problem(places: Places) -> None:
+    assumed = SeenVersion("ready", 1, 1, assumed=("input", "output"))
+    code, lines = told(places, node(a=assumed, b=READY))
+    assert code == 0
+    assert lines[-2:] == [
+        "all that is wanted answers",
+        "a 1.0: assumed and not proven: input, output; see scripts/pthserve check a",
+    ]
+    assert told(places, node(a=assumed, b=READY), ready=True) == (0, [])
+
+
 def test_what_failed_is_named_with_its_reason_and_its_next_try(places: Places) -> None:
     failed = SeenVersion("failed", 1, reason="SampleMismatch: seven is 9", attempts=3, retry_in=20)
     line = "a 1.0 failed (3 tries, next in 20 s): SampleMismatch: seven is 9"

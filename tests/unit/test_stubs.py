@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import caches
 from scripts.calling import stubs
 from scripts.errors import CommandError
 from scripts.places import ROOT
@@ -30,7 +31,7 @@ def test_the_stubs_know_torchserves_inference_service() -> None:
 
 
 def test_they_are_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stubs, "_places", lambda: iter([tmp_path / "stubs"]))
+    monkeypatch.setattr(caches, "folders", lambda name: iter([tmp_path / "stubs"]))
     folder = stubs.built()
     assert contents(folder) == BUILT
     monkeypatch.setattr(stubs, "_build", lambda jar, folder: pytest.fail("built again"))
@@ -40,7 +41,7 @@ def test_they_are_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_cannot_be_written_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = tmp_path / "file"
     taken.touch()
-    monkeypatch.setattr(stubs, "_places", lambda: iter([taken / "stubs", tmp_path / "cache"]))
+    monkeypatch.setattr(caches, "folders", lambda name: iter([taken / "stubs", tmp_path / "cache"]))
     assert stubs.built().parent == tmp_path / "cache"
 
 
@@ -49,7 +50,7 @@ def test_where_nothing_can_be_written_they_are_this_process_s_own(
 ) -> None:
     taken = tmp_path / "file"
     taken.touch()
-    monkeypatch.setattr(stubs, "_places", lambda: iter([taken / "stubs"]))
+    monkeypatch.setattr(caches, "folders", lambda name: iter([taken / "stubs"]))
     monkeypatch.setattr(stubs, "_temporary", lambda: tmp_path)
     assert contents(stubs.built()) == BUILT
 
@@ -57,7 +58,8 @@ def test_where_nothing_can_be_written_they_are_this_process_s_own(
 def test_processes_that_build_at_the_same_time_leave_one_result(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib; from scripts.calling import stubs;"
-        "stubs._places = lambda: iter([pathlib.Path(sys.argv[1])]); print(stubs.load().services.__file__)"
+        "stubs.caches.folders = lambda name: iter([pathlib.Path(sys.argv[1])]);"
+        "print(stubs.load().services.__file__)"
     )
     running = [
         subprocess.Popen(

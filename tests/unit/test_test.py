@@ -10,9 +10,9 @@ from scripts.test import arguments
 @pytest.mark.parametrize(
     ("everything", "options", "expected"),
     [
-        (False, [], ["tests/unit"]),
+        (False, [], ["tests/unit", "-m", "not exhaustive"]),
         (True, [], ["tests"]),
-        (False, ["-k", "base64"], ["tests/unit", "-k", "base64"]),
+        (False, ["-k", "base64"], ["tests/unit", "-m", "not exhaustive", "-k", "base64"]),
         (False, ["tests/server/test_up.py", "-x"], ["tests/server/test_up.py", "-x"]),
         (
             True,

@@ -206,3 +206,15 @@ def test_samples_havent_passed_before_a_worker_was_ready(scene: Scene, as_state:
     sample = {"input": "x.npy", "expect": [1.0]}
     one.recipe = msgspec.convert(recipe_of("a", "1.0", handler={"samples": [sample]}), Recipe)
     assert "passed" not in views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].samples
+
+
+@pytest.mark.parametrize(("sample", "left"), [({}, ("input", "output")), ({"expect": [1.0]}, ())])
+def test_what_is_assumed_is_seen_until_a_sample_proves_it(
+    scene: Scene, sample: dict[str, object], left: tuple[str, ...]
+) -> None:
+    one = scene.life("1.0", "ready")
+    handler = {"assumed": ["input", "output"], "samples": [{"input": "a.json", **sample}]}
+    one.recipe = msgspec.convert(recipe_of("a", "1.0", handler=handler), Recipe)
+    assert views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].assumed == left
+    one.recipe = None
+    assert views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].assumed == ()

@@ -1,0 +1,64 @@
+"""Trial: a staged archive as far as its steps have opened it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from handlers import recipe
+from handlers.handler import Handler
+from handlers.recipe import Model
+from handlers.runtimes import Runtime
+from handlers.tasks import Task
+from scripts.checking.steps.passes import Watched
+
+
+class NotTried(Exception):
+    """A step has nothing to go by; why, in a few words."""
+
+
+class Trial:
+    """What each step leaves to the next: an attribute is there once the step that sets it has passed."""
+
+    task: Task
+    runtime: Runtime
+    example: torch.Tensor
+    """One input as the network gets it, without the batch dimension."""
+    output: torch.Tensor
+    """What the network gives for it: float32, without the batch dimension."""
+    entered: list[tuple[nn.Module, bool]]
+    """The modules that a forward pass went through, each with whether it was in training mode then."""
+    watched: Watched
+    """What was seen of forward passes, once that was looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recipe = recipe.load(folder)
+        self.recorded: list[str] = []
+        """Names of answers that were recorded, for samples that had none."""
+
+    @property
+    def model(self) -> Model:
+        return self.recipe.handler
+
+    @property
+    def network(self) -> nn.Module:
+        """The module that a forward pass enters first."""
+        return self.entered[0][0]
+
+    @property
+    def handler(self) -> Handler:
+        """As Handler.open makes it, of parts that were opened one by one."""
+        return Handler(self.recipe, self.task, self.runtime, torch.device("cpu"))
+
+    def first(self, *items: torch.Tensor) -> torch.Tensor:
+        """The first item's output in a batch of these."""
+        return self.handler.forward(torch.stack(items))[0]
+
+    def require(self, *names: str) -> None:
+        """Raises NotTried for a file that isn't there: that is somebody else's finding."""
+        for name in names:
+            if not (self.folder / name).is_file():
+                raise NotTried(f"{name} isn't there")

@@ -1,0 +1,50 @@
+"""Layers that multiply features: Linear, Bilinear, and the table lookup of Embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from scripts.drafting.parts import Layer, Signal, call
+from scripts.drafting.place import Place
+from scripts.drafting.tree import Shape
+
+TABLES = r"emb|token|vocab|lookup|^wte$|^wpe$"
+"""In names of Embedding, which holds the same tensors as Linear without bias."""
+
+
+def linear(shapes: Mapping[str, Shape], place: Place) -> Layer | None:
+    """weight [out, in], bias [out] or none."""
+    if not _is_affine(shapes, 2):
+        return None
+    wide, narrow = shapes["weight"]
+    bias = {} if "bias" in shapes else {"bias": False}
+    return replace(
+        call("Linear", narrow, wide, **bias),
+        role="weighted",
+        takes=Signal("features", narrow),
+        gives=Signal("features", wide),
+        confirm=("Linear, not Embedding",) if bias and place.before is None else (),
+    )
+
+
+def embedding(shapes: Mapping[str, Shape], place: Place) -> Layer | None:
+    """weight [rows, width], under a name that says so."""
+    if shapes.keys() != {"weight"} or len(shapes["weight"]) != 2 or not place.named(TABLES):
+        return None
+    return replace(call("Embedding", *shapes["weight"]), confirm=("Embedding, by its name",))
+
+
+def bilinear(shapes: Mapping[str, Shape], place: Place) -> Layer | None:
+    """weight [out, first, second], under a name that says so; Conv1d holds the same."""
+    if not _is_affine(shapes, 3) or not place.named("bilin"):
+        return None
+    out, first, second = shapes["weight"]
+    bias = {} if "bias" in shapes else {"bias": False}
+    return replace(call("Bilinear", first, second, out, **bias), confirm=("Bilinear, by its name",))
+
+
+def _is_affine(shapes: Mapping[str, Shape], dims: int) -> bool:
+    """A weight of these dimensions, and a bias or none."""
+    return "weight" in shapes and shapes.keys() <= {"weight", "bias"} and len(shapes["weight"]) == dims
