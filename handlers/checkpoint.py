@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
@@ -36,6 +37,10 @@ WEIGHT_KEYS = (
 """Where training loops put weights (torchvision references, Lightning, timm, BasicSR and the like)."""
 
 
+DENSE = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
+"""torchvision.models.densenet._load_state_dict: names of modules couldn't have a dot any more."""
+
+
 def read(path: Path, key: str | None = None) -> StateDict:
     """Every tensor of the checkpoint by name, on the CPU, memory-mapped where the format allows.
 
@@ -55,9 +60,11 @@ def without_wrappers(state: StateDict) -> StateDict:
     """The same tensors under the names that they had before DataParallel, compile or averaging.
 
     DataParallel and AveragedModel put `module.` before every name (the latter adds `n_averaged`),
-    torch.compile puts `_orig_mod.` before the names of what it compiled, at any depth.
+    torch.compile puts `_orig_mod.` before the names of what it compiled, at any depth. DenseNets from
+    before PyTorch 0.4, torchvision's published files among them, get the names of today.
     """
     named = {name.replace("_orig_mod.", ""): value for name, value in state.items()}
+    named = {DENSE.sub(r"\1", name): value for name, value in named.items()}
     if any(name.startswith("module.") for name in named):
         named.pop("n_averaged", None)
     while named and all(name.startswith("module.") for name in named):
@@ -107,12 +114,19 @@ def _at_key(loaded: object, path: Path, key: str) -> StateDict:
 
 
 def is_state_dict(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """A mapping of names to tensors (and what modules add as extra state), not of metrics alone."""
+    """A mapping of names to tensors (and what modules add as extra state), not of metrics alone.
+
+    Training code also puts an epoch or the classes among them: half of the names are dotted then, as those
+    in modules are.
+    """
     if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) for name in value):
         return False
-    tensors = [item for item in value.values() if isinstance(item, torch.Tensor)]
+    tensors = {name: item for name, item in value.items() if isinstance(item, torch.Tensor)}
     extra = [name for name in value if name.endswith("_extra_state")]
-    return len(tensors) + len(extra) >= len(value) and any(item.dim() > 0 for item in tensors)
+    dotted = [name for name in tensors if "." in name]
+    only = len(tensors) + len(extra) >= len(value)
+    mostly = len(dotted) > 1 and 2 * len(dotted) >= len(value)
+    return (only or mostly) and any(item.dim() > 0 for item in tensors.values())
 
 
 def _state_dicts(value: object, prefix: str = "", depth: int = 2) -> Iterator[tuple[str, Mapping[str, Any]]]:

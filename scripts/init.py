@@ -39,11 +39,12 @@ def init(places: Places, asked: Asked, console: Console) -> int:
     weights = chosen(opened, asked.key)
     decided = decide(name, opened, weights, asked)
     say(console, f"✓ {shown(folder)}: {_write(folder, decided, opened, weights, asked)}")
+    entry = catalog.find(places, name)
     with Children() as children, console.status("checking"):
-        findings = check(catalog.find(places, name), places, children)
+        findings = check(entry, places, children)
     print_findings(findings, console)
     say(console, "\nleft to do:")
-    for number, step in enumerate(todo.left(decided.drafted, folder, findings), 1):
+    for number, step in enumerate(todo.left(decided.drafted, entry.recipe, folder, findings), 1):
         say(console, f" {number}. {step}")
     return 1 if any(finding.verdict == "fail" for finding in findings) else 0
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from handlers.errors import Refusal
 from handlers.recipe import Recipe
+from scripts.checking import assumed
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
@@ -34,6 +35,8 @@ def promote(places: Places, name: str, version: str | None, console: Console) ->
                 hint=f"the recipe's version is {packed}; name that one, or none",
             )
         version = packed
+    else:
+        _tell_assumed(places, name, version, console)
     return move(places, name, version, console)
 
 
@@ -50,7 +53,15 @@ def rollback(places: Places, name: str, console: Console) -> int:
             f"{shown(mar.path_in(places, name, version))} isn't there any more",
             hint=f"scripts/pthserve promote {name} VERSION, with a version whose archive is",
         )
+    _tell_assumed(places, name, version, console)
     return move(places, name, version, console)
+
+
+def _tell_assumed(places: Places, name: str, version: str, console: Console) -> None:
+    """What of an archive that is there already nothing proves; packing one tells it by itself."""
+    found = _recipe(places, name, version)
+    for note in assumed.notes(found) if found is not None else ():
+        say(console, f"{name}: {note}")
 
 
 def move(places: Places, name: str, version: str, console: Console) -> int:

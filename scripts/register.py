@@ -10,6 +10,7 @@ from rich.console import Console
 
 from scripts import catalog
 from scripts.archive import archive
+from scripts.checking import assumed
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
@@ -47,7 +48,10 @@ def register(places: Places, source: str, console: Console) -> int:
 def archived(places: Places, source: str, console: Console) -> tuple[str, str]:
     """(name, version) of the archive in the store: packed now, copied there now, or there already."""
     if source.endswith(".mar"):
-        return stored(places, Path(source))
+        name, version = stored(places, Path(source))
+        for note in assumed.notes(mar.read_recipe(mar.path_in(places, name, version))):
+            say(console, f"{name}: {note}")
+        return name, version
     entry = catalog.find(places, source)
     catalog.require_files(entry)
     with Children() as children, console.status(f"packing {entry.name}"):

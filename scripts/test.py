@@ -17,22 +17,33 @@ CHECKS = (
     ("mypy",),
 )
 
-FAST = ("tests/unit", "-m", "not exhaustive")
-ALL = ("tests",)
+UNIT = ("tests/unit", "-n", "logical", "--maxprocesses", "4")
+"""Beside each other: each process imports torch, so four are enough."""
+
+FAST = (*UNIT, "-m", "not exhaustive")
+REST = ("tests/server", "tests/docker")
+"""One after another: they share a server, an engine and the cores."""
+
+NOTHING_CHOSEN = 5
+"""pytest's exit status when the options leave no test of a part."""
 
 
 def test(everything: bool, options: Sequence[str]) -> int:
-    """The exit status of the first check that fails, else pytest's."""
+    """The exit status of the first check that fails, else pytest's, of the first part that fails."""
     for check in CHECKS:
         status = subprocess.run([sys.executable, "-m", *check], cwd=ROOT, check=False).returncode
         if status:
             return status
-    command = [sys.executable, "-m", "pytest", *arguments(everything, options)]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    statuses = [
+        subprocess.run([sys.executable, "-m", "pytest", *part], cwd=ROOT, check=False).returncode
+        for part in parts(everything, options)
+    ]
+    failed = [status for status in statuses if status not in (0, NOTHING_CHOSEN)]
+    return failed[0] if failed else min(statuses)
 
 
-def arguments(everything: bool, options: Sequence[str]) -> list[str]:
-    """pytest's: the fast tests or all of them, unless the options name files or folders themselves."""
-    named = any((ROOT / option.partition("::")[0]).exists() for option in options)
-    chosen = () if named else ALL if everything else FAST
-    return [*chosen, *options]
+def parts(everything: bool, options: Sequence[str]) -> list[list[str]]:
+    """pytest's arguments, a run each: the fast tests or all, unless the options name files themselves."""
+    if any((ROOT / option.partition("::")[0]).exists() for option in options):
+        return [list(options)]
+    return [[*chosen, *options] for chosen in ((UNIT, REST) if everything else (FAST,))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from handlers.mismatch import Shape
 
@@ -14,10 +14,10 @@ TRAINING = re.compile(
 """In the names of what training alone needs: Lightning keeps it in the same state dict."""
 
 
-def beside(unexpected: Iterable[str], inside: Collection[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """Names that belong to no module of the network: outside its prefix, or in another top module."""
+def beside(unexpected: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
+    """Names that belong to no module of the network, but to another at its top."""
     modules = {name.partition(".")[0] for name in wanted}
-    return tuple(name for name in unexpected if name not in inside or name.partition(".")[0] not in modules)
+    return tuple(name for name in unexpected if name.partition(".")[0] not in modules)
 
 
 def for_training_alone(name: str, shape: Shape) -> bool:

@@ -57,6 +57,8 @@ class Fingerprint(Struct, frozen=True):
     """Modules whose size follows num_classes; the one that gives the answer last."""
     stem: str
     """The module that takes the picture; "" where none does."""
+    children: list[str]
+    """Its modules, in order, also those without tensors."""
     defaults: dict[str, int] = {}
     """Of the arguments in `rules`."""
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from handlers import mismatch
 from handlers.mismatch import Mismatch, Shape
 from scripts.architectures import replaced
 from scripts.architectures.beside import beside, for_training_alone
 from scripts.architectures.fingerprint import Fingerprint, Rule, counted, owner, values, within
+from scripts.architectures.form import Form, forms
 from scripts.architectures.match import Fit, Match
 from scripts.architectures.saved import Saved, View
 
@@ -36,16 +38,28 @@ class Compared(Struct, frozen=True):
 
 def fitted(fingerprint: Fingerprint, saved: Saved) -> Match | None:
     """How the builder fits, the best way of all; None when it hardly resembles the checkpoint."""
-    prefix = _prefix(fingerprint, saved)
-    match = None if prefix is None else _by_names(fingerprint, saved, prefix)
-    if match is not None and (match.fit != "near" or match.changed):
+    match = _by_names(fingerprint, saved, Form())
+    if match is not None and match.fit != "near":
         return match
-    return _in_order(fingerprint, saved) or match
+    if match is None or not match.changed:
+        return _taken_apart(fingerprint, saved) or _in_order(fingerprint, saved) or match
+    return _taken_apart(fingerprint, saved) or match
 
 
-def _prefix(fingerprint: Fingerprint, saved: Saved) -> str | None:
+def _taken_apart(fingerprint: Fingerprint, saved: Saved) -> Match | None:
+    """As a part whose modules have other names in the larger network."""
+    for form in forms(fingerprint.children):
+        first = form.within(fingerprint.names[0])
+        match = _by_names(fingerprint, saved, form) if first in saved.prefixes else None
+        if match is not None and match.fit == "part":
+            return match
+    return None
+
+
+def _prefix(fingerprint: Fingerprint, saved: Saved, form: Form) -> str | None:
     """Behind which most of its names are found; None when too few are."""
-    votes = Counter(prefix for name in fingerprint.names for prefix in saved.prefixes.get(name, ()))
+    names = fingerprint.names if form == Form() else filter(None, map(form.within, fingerprint.names))
+    votes = Counter(prefix for name in names for prefix in saved.prefixes.get(name, ()))
     if not votes:
         return None
     prefix, number = max(votes.items(), key=lambda item: item[1])
@@ -53,8 +67,11 @@ def _prefix(fingerprint: Fingerprint, saved: Saved) -> str | None:
     return prefix if number >= enough else None
 
 
-def _by_names(fingerprint: Fingerprint, saved: Saved, prefix: str) -> Match:
-    view = saved.behind(prefix)
+def _by_names(fingerprint: Fingerprint, saved: Saved, form: Form) -> Match | None:
+    prefix = _prefix(fingerprint, saved, form)
+    if prefix is None:
+        return None
+    view = saved.behind(prefix, form)
     found = _compared(fingerprint, view, solved(fingerprint, view.shapes))
     head = next((module for module in found.changed or () if _answers(fingerprint, module)), None)
     if head is not None:  # its size is what the checkpoint says, or what the builder gives when it has none
@@ -66,13 +83,14 @@ def _by_names(fingerprint: Fingerprint, saved: Saved, prefix: str) -> Match:
         fingerprint.library,
         fingerprint.builder,
         fingerprint.family,
-        _fit(found, view),
+        _fit(fingerprint, found, view),
         share(saved, view.shapes, found.wanted),
         found.difference,
         args=found.args,
         prefix=prefix,
         changed=found.changed or (),
         beside=found.beside,
+        form=form,
         channels=replaced.channels(fingerprint.stem, view.shapes),
     )
 
@@ -84,22 +102,35 @@ def _answers(fingerprint: Fingerprint, module: str) -> bool:
 
 def _compared(fingerprint: Fingerprint, view: View, args: dict[str, Any]) -> Compared:
     wanted = fingerprint.shapes_with(args)
-    difference = mismatch.compare(view.shapes, wanted)
-    outside = beside(difference.unexpected, view.inside, wanted)
-    differing = [*difference.missing, *difference.unexpected, *difference.reshaped]
-    changed = replaced.modules(fingerprint, [name for name in differing if name not in set(outside)])
-    return Compared(args, wanted, difference, outside, changed)
+    inside = mismatch.compare(view.shapes, wanted)
+    strange = beside(inside.unexpected, wanted)
+    differing = [*inside.missing, *inside.unexpected, *inside.reshaped]
+    changed = replaced.modules(fingerprint, [name for name in differing if name not in set(strange)])
+    difference = replace(inside, unexpected={**inside.unexpected, **view.outside})
+    return Compared(args, wanted, difference, (*strange, *view.outside), changed)
 
 
-def _fit(found: Compared, view: View) -> Fit:
-    """By what differs inside the network, unless what stands beside it may be the rest of a larger one."""
-    larger = [name for name in found.beside if not for_training_alone(name, view.shapes[name])]
-    if found.changed is None or larger:
+def _fit(fingerprint: Fingerprint, found: Compared, view: View) -> Fit:
+    """By what differs inside the network, and whether what stands beside it is the rest of a larger one."""
+    if found.changed is None:
         return "near"
-    if not found.changed:
-        return "whole"
     kept = [name for name in counted(found.wanted) if not any(within(name, one) for one in found.changed)]
-    return "changed" if len(kept) >= KEPT * len(counted(found.wanted)) else "near"
+    if len(kept) < KEPT * len(counted(found.wanted)):
+        return "near"
+    if not all(_fed_alike(one, found, view) for one in found.changed if one != fingerprint.stem):
+        return "near"  # the head takes something else than what the network gives
+    unexpected = found.difference.unexpected
+    larger = [name for name in found.beside if not for_training_alone(name, unexpected[name])]
+    if larger:
+        is_part = fingerprint.family == "classification" and all(name in view.outside for name in larger)
+        return "part" if is_part else "near"
+    return "changed" if found.changed else "whole"
+
+
+def _fed_alike(head: str, found: Compared, view: View) -> bool:
+    """Whether the first layer of a replaced head takes as many values as the builder's."""
+    sides = [replaced.first_layer(head, shapes) for shapes in (view.shapes, found.wanted)]
+    return None in sides or len({shape[1] for shape in sides if shape is not None}) == 1
 
 
 def share(saved: Saved, stripped: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> float:

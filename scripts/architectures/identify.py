@@ -12,11 +12,11 @@ from handlers.mismatch import Shape
 from scripts.architectures import building, table, unknown
 from scripts.architectures.fingerprint import Fingerprint
 from scripts.architectures.fitting import fitted
-from scripts.architectures.match import Fit, Library, Match
+from scripts.architectures.match import FITTING, Fit, Library, Match
 from scripts.architectures.saved import arranged
 from scripts.endpoints import say
 
-RANKS: dict[Fit, int] = {"whole": 0, "changed": 1, "order": 2, "near": 3}
+RANKS: dict[Fit, int] = {"whole": 0, "changed": 1, "part": 2, "order": 3, "near": 4}
 
 WORTH_SHOWING = 0.5
 """Of the values, how many a near miss has in common."""
@@ -72,7 +72,8 @@ def _once(matches: Iterable[Match]) -> list[Match]:
 
 def _shown(matches: Sequence[Match]) -> list[Match]:
     """What fits, of each library the best and its ties; else near misses that have much in common."""
-    fitting = [match for match in matches if match.fit in ("whole", "changed")]
+    fitting = [match for match in matches if match.fit in FITTING]
+    fitting = fitting or [match for match in matches if match.fit == "part"]
     best = {match.library: (match.fit, match.share) for match in reversed(fitting)}
     if fitting:
         return [match for match in fitting if best[match.library] == (match.fit, match.share)]

@@ -8,12 +8,15 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from handlers.mismatch import Mismatch
+from scripts.architectures.beside import TRAINING
+from scripts.architectures.form import Form
 
 Library: TypeAlias = Literal["torchvision", "timm"]
 Family: TypeAlias = Literal["classification", "detection", "segmentation", "video", "optical flow"]
 Fit: TypeAlias = Literal[
     "whole",  # every name and shape, with `args`
     "changed",  # all but whole modules that the checkpoint has otherwise: another head, other input channels
+    "part",  # one of both, inside a larger network: a backbone whose head stands beside it
     "near",  # some of it
     "order",  # the shapes in order, under other names
 ]
@@ -39,14 +42,28 @@ class Match(Struct, frozen=True):
     """Before every one of its names in the checkpoint ("backbone."); handler.strip_prefix takes it."""
     changed: tuple[str, ...] = ()
     """Modules that the checkpoint has otherwise, by the builder's own names: "fc", "conv1". Of a near match
-    too, where beside these only what lies outside the network differs: a backbone whose head is elsewhere."""
+    too, where beside these only what lies outside the network differs."""
     beside: tuple[str, ...] = ()
     """Of difference.unexpected, what belongs to no module of the network: a loss's weights, a metric's
-    counts; handler.allow_unexpected admits it."""
+    counts, which handler.allow_unexpected admits; of a part, the rest of the larger network too."""
+    form: Form = Form()
+    """Of a part, what it is called there, behind `prefix`."""
     channels: int | None = None
     """Of the pictures that it takes; None where the first layer doesn't say."""
     unknown: tuple[str, ...] = ()
     """What shapes can't tell of this one, a clause each."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Of `beside`, what no network is rebuilt for: of a part, only what training alone needs."""
+        return tuple(name for name in self.beside if self.fit != "part" or TRAINING.search(name))
+
+    @property
+    def around(self) -> tuple[str, ...]:
+        """Of a part, the modules of the larger network beside it, where it is one itself: "head"."""
+        outer = self.prefix[: self.prefix.rstrip(".").rfind(".") + 1]
+        left_out = set(self.left_out)
+        return tuple(dict.fromkeys(_module(name, outer) for name in self.beside if name not in left_out))
 
     @property
     def servable(self) -> bool:
@@ -54,10 +71,21 @@ class Match(Struct, frozen=True):
         return self.family == "classification"
 
 
+def _module(name: str, outer: str) -> str:
+    """The first module on the way to a tensor, of those inside `outer` where it is in there."""
+    inside = outer if name.startswith(outer) else ""
+    return inside + name[len(inside) :].partition(".")[0]
+
+
 def best(matches: Sequence[Match]) -> tuple[Match, ...]:
     """The match that fits, with all that tie with it; none: no published architecture does."""
     fitting = [one for one in matches if one.fit in FITTING]
     return tuple(one for one in fitting if (one.fit, one.share) == (fitting[0].fit, fitting[0].share))
+
+
+def part(matches: Sequence[Match]) -> Match | None:
+    """The published network that the checkpoint's own one is built around, if there is one."""
+    return next((one for one in matches if one.fit == "part"), None)
 
 
 def rivals(matches: Sequence[Match]) -> tuple[Match, ...]:

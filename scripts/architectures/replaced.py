@@ -41,6 +41,12 @@ def _inside(module: str, other: str) -> bool:
     return module != other and within(module, other)
 
 
+def first_layer(module: str, shapes: Mapping[str, Shape]) -> Shape | None:
+    """The shape of a module's first matrix; None where it has none."""
+    inside = (shape for name, shape in shapes.items() if within(name, module))
+    return next((shape for shape in inside if len(shape) > 1 and shape[1] > 1), None)
+
+
 def outputs(module: str, shapes: Mapping[str, Shape]) -> int | None:
     """How many values a replaced head gives, as its last layer says; None where it has no layers."""
     layers = [shape for name, shape in shapes.items() if within(name, module) and len(shape) > 1]

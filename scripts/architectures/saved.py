@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from handlers.mismatch import Shape
 from scripts.architectures.fingerprint import counted, values
+from scripts.architectures.form import Form
 
 PREFIXES = 32
 """At most so many are tried, those with the most names behind them: a network's own is among them."""
@@ -18,11 +19,12 @@ DEEPEST = 12
 
 
 class View(Struct, frozen=True):
-    """A checkpoint without a prefix."""
+    """A checkpoint, as a builder's network lies behind a prefix in it."""
 
     shapes: dict[str, Shape]
-    inside: set[str]
-    """Names that had it."""
+    """What is behind it, under the builder's names."""
+    outside: dict[str, Shape]
+    """What isn't."""
 
 
 class Saved(Struct, frozen=True):
@@ -35,17 +37,19 @@ class Saved(Struct, frozen=True):
     """How many values those hold."""
     prefixes: dict[str, list[str]]
     """The rest of a name -> the prefixes before it: "conv1.weight" -> ["model."]."""
-    views: dict[str, View]
-    """Prefix -> its view, as far as it was asked for."""
+    views: dict[tuple[str, Form], View]
+    """Those that were asked for."""
 
-    def behind(self, prefix: str) -> View:
-        """As handler.strip_prefix would leave it."""
-        if prefix not in self.views:
-            self.views[prefix] = View(
-                {name.removeprefix(prefix): shape for name, shape in self.shapes.items()},
-                {name.removeprefix(prefix) for name in self.shapes if name.startswith(prefix)},
+    def behind(self, prefix: str, form: Form) -> View:
+        """A network of this form behind the prefix."""
+        if (prefix, form) not in self.views:
+            start = len(prefix)
+            inside = {name: shape for name, shape in self.shapes.items() if name.startswith(prefix)}
+            self.views[prefix, form] = View(
+                {form.own(name[start:]): shape for name, shape in inside.items()},
+                {name: shape for name, shape in self.shapes.items() if name not in inside},
             )
-        return self.views[prefix]
+        return self.views[prefix, form]
 
 
 def arranged(shapes: Mapping[str, Shape]) -> Saved:

@@ -22,7 +22,7 @@ from scripts.architectures import building
 from scripts.architectures.fingerprint import Fingerprint, Rule
 from scripts.architectures.match import Family, Library
 
-VERSION = 1
+VERSION = 2
 """Of what a fingerprint holds: raise it when the code that makes them changes."""
 
 FOLDER = "pthserve-architectures"
@@ -39,6 +39,7 @@ class _Row(Struct, frozen=True, array_like=True):
     rules: list[Rule]
     heads: list[str]
     stem: str
+    children: list[str]
     defaults: dict[str, int]
 
 
@@ -88,6 +89,7 @@ def _packed(fingerprints: list[Fingerprint]) -> bytes:
             one.rules,
             one.heads,
             one.stem,
+            one.children,
             one.defaults,
         )
         for one in fingerprints
@@ -114,6 +116,7 @@ def _unpacked(library: Library, content: bytes) -> list[Fingerprint]:
             row.rules,
             row.heads,
             row.stem,
+            row.children,
             row.defaults,
         )
         for row in table.rows

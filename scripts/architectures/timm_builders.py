@@ -94,6 +94,7 @@ def _fingerprint(builder: str, probes: dict[str, int], network: nn.Module) -> Fi
         rules=rules,
         heads=heads(names, rules),
         stem=stems[0] if stems else _first_conv(config),
+        children=[name for name, _ in network.named_children()],
         defaults={rule.argument: defaults[rule.argument] for rule in rules},
     )
     return structs.replace(found, shapes=list(found.shapes_with(found.defaults).values()))

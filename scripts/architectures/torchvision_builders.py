@@ -89,7 +89,7 @@ def fingerprint(plan: Plan) -> Fingerprint:
         network = models.get_model(plan.builder, weights=None, **options)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     rules = [*probed(shapes, plan.probes), *_image_size(shapes, plan.builder)]
-    return _fingerprint(plan, shapes, rules)
+    return _fingerprint(plan, shapes, rules, [name for name, _ in network.named_children()])
 
 
 def _image_size(shapes: dict[str, Shape], builder: str) -> Iterator[Rule]:
@@ -101,7 +101,7 @@ def _image_size(shapes: dict[str, Shape], builder: str) -> Iterator[Rule]:
         yield Rule(list(shapes).index(name), 1, "image_size", 1, plus, per=patch, power=2)
 
 
-def _fingerprint(plan: Plan, shapes: dict[str, Shape], rules: list[Rule]) -> Fingerprint:
+def _fingerprint(plan: Plan, shapes: dict[str, Shape], rules: list[Rule], children: list[str]) -> Fingerprint:
     names = list(shapes)
     found = Fingerprint(
         library="torchvision",
@@ -113,6 +113,7 @@ def _fingerprint(plan: Plan, shapes: dict[str, Shape], rules: list[Rule]) -> Fin
         rules=rules,
         heads=heads(names, rules),
         stem=next((owner(name) for name, shape in shapes.items() if len(shape) > 3 and shape[1] == 3), ""),
+        children=children,
         defaults=_defaults(plan.builder, rules),
     )
     return structs.replace(found, shapes=list(found.shapes_with(found.defaults).values()))

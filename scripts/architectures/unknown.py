@@ -19,23 +19,36 @@ def clauses(match: Match) -> tuple[str, ...]:
     return (*_of_the_file(match), *_of_changes(match), *_of_the_family(match))
 
 
+def located(match: Match) -> str:
+    """A part and what is around it: "torchvision's resnet50 behind 'backbone.', with head beside it"."""
+    beside = f"{listed(map(printable, match.around), 4)} beside it"
+    return f"{match.library}'s {match.builder} behind {printable(match.prefix)!r}, with {beside}"
+
+
 def _of_the_file(match: Match) -> Iterator[str]:
     if match.fit == "order":
         yield "whether it is this architecture at all: the shapes agree in order, the names don't"
     if match.fit == "near":
         yield "what the parts that differ do"
-    if match.beside:
-        yield f"what {listed(map(printable, match.beside), 3)} is for: it is left out"
+    if match.left_out:
+        yield f"what {listed(map(printable, match.left_out), 3)} is for: it is left out"
 
 
 def _of_changes(match: Match) -> Iterator[str]:
     for module in match.changed:
         if _lost(match, module):
+            if match.fit == "part":
+                continue  # the head stands beside it
             yield f"what stood in place of {module}, of which the checkpoint has no tensor"
         elif len(_matrices(_other(match), module)) > 1:
             yield f"what stands between the layers of {module} and after them: activation, softmax"
         elif _kernel_changed(match, module):
             yield f"the stride and padding of {module}, and whether the pooling after it was kept"
+    if match.family != "classification":
+        yield from _of_channels(match)
+
+
+def _of_channels(match: Match) -> Iterator[str]:
     if match.channels not in (None, 3):
         yield f"what the {match.channels} input channels are, and their mean and std"
 
@@ -48,7 +61,9 @@ def _lost(match: Match, module: str) -> bool:
 def _other(match: Match) -> dict[str, Shape]:
     """What the checkpoint has otherwise."""
     reshaped = {name: shape for name, (shape, _) in match.difference.reshaped.items()}
-    return {**match.difference.unexpected, **reshaped}
+    other = {**match.difference.unexpected, **reshaped}
+    aside = set(match.beside)
+    return {name: shape for name, shape in other.items() if name not in aside}
 
 
 def _matrices(shapes: Mapping[str, Shape], module: str) -> list[str]:
@@ -77,6 +92,7 @@ def _of_the_family(match: Match) -> Iterator[str]:
 
 def of_inputs_and_outputs(match: Match) -> Iterator[str]:
     """What a recipe says under input and output, where a drafted one has its own clauses."""
+    yield from _of_channels(match)
     size = match.args.get("image_size") or match.args.get("img_size")
     if size or (match.library == "torchvision" and match.builder.startswith("vit_")):
         yield "how pictures were resized and cropped, and their mean and std"

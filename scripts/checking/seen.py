@@ -1,4 +1,4 @@
-"""What the clean interpreter tells, a line of JSON each: findings as they come, and last that it is done."""
+"""What the clean interpreter tells, a line of JSON each: steps, their findings, and last that it is done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from scripts.checking.finding import Finding
+
+
+class Began(Struct, frozen=True, tag="began"):
+    """A step is under way: what ends the interpreter now, ended it there."""
+
+    what: str
+    limit: int
+    """s; whoever takes longer is ended."""
+    advice: bool = False
+    """Whether the step can only warn."""
 
 
 class Found(Struct, frozen=True, tag="found"):
@@ -22,4 +32,4 @@ class Ended(Struct, frozen=True, tag="ended"):
     recorded: list[str]
 
 
-Seen: TypeAlias = Found | Ended
+Seen: TypeAlias = Began | Found | Ended

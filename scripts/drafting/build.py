@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from msgspec.structs import replace
 
@@ -9,7 +11,7 @@ from scripts.drafting.forward import chained
 from scripts.drafting.layers import layer_of
 from scripts.drafting.parts import Block, Held, Layer, Part, Row, Signal
 from scripts.drafting.place import Place, Surroundings
-from scripts.drafting.rows import row_of
+from scripts.drafting.rows import listed, row_of
 from scripts.drafting.tree import Node
 
 BUFFERS = frozenset({"pe", "mask", "attn_mask", "causal_mask", "mean", "std", "pixel_mean", "pixel_std"})
@@ -20,13 +22,14 @@ BUFFERS |= {"inv_freq", "freqs", "anchors", "running_mean", "running_var", "posi
 class Builder:
     """Walks the tree in the order of the file; what a layer gives is what stands before the next."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, known: Mapping[str, Layer] | None = None) -> None:
         self.surroundings = Surroundings(root)
+        self.known = known or {}
         self.before: Signal | None = None
 
     def part(self, node: Node, *, outermost: bool = False) -> Part:
         """What holds the tensors of the node, and those below it."""
-        layer = layer_of(node, self._place(node))
+        layer = self.known.get(node.path) or layer_of(node, self._place(node))
         if layer is not None:
             self.before = layer.gives
             return layer
@@ -38,9 +41,10 @@ class Builder:
         """A row or a block, whatever torch.nn has for its tensors."""
         numbered = node.numbered()
         if numbered:
-            parts = {number: self.part(child) for number, child in numbered.items()}
+            parts = self._numbered(numbered)
             named = {str(number): part for number, part in parts.items()}
-            row = row_of(parts, outermost=outermost)
+            beside = run_beside(list(numbered.values()))
+            row = listed(parts) if beside else row_of(parts, outermost=outermost)
             if row is not None:
                 return row
         else:
@@ -48,11 +52,30 @@ class Builder:
         tensors = tuple(held(name, tensor) for name, tensor in node.tensors.items())
         return chained(Block(node.path, tensors, tuple(named.items())), outermost=outermost)
 
+    def _numbered(self, nodes: dict[int, Node]) -> dict[int, Part]:
+        """Of those that run beside each other, each takes what stands before all of them."""
+        before, parts = self.before, {}
+        beside = run_beside(list(nodes.values()))
+        for number, child in nodes.items():
+            self.before = before if beside else self.before
+            parts[number] = self.part(child)
+        return parts
+
     def _place(self, node: Node) -> Place:
         vector = node.tensors.get("weight", node.tensors.get("running_mean"))
         width = vector.shape[0] if vector is not None and vector.dim() else 0
         after = self.surroundings.after.get(node.path)
-        return Place(node.path, self.before, after, self.surroundings.dims(node.path, width))
+        around = self.surroundings
+        dims = around.dims(node.path, width)
+        return Place(node.path, self.before, after, dims, around.first(node.path), around.tokens(node.path))
+
+
+def run_beside(nodes: Sequence[Node]) -> bool:
+    """Whether these are convolutions that differ in nothing but the kernel, as of a CNN for texts."""
+    shapes = [tuple(node.tensors["weight"].shape) for node in nodes if "weight" in node.tensors]
+    kernels = {shape[2:] for shape in shapes if len(shape) > 2}
+    alike = len({(len(shape), *shape[:2]) for shape in shapes}) == 1
+    return 1 < len(kernels) == len(nodes) and alike
 
 
 def held(name: str, tensor: torch.Tensor) -> Held:
@@ -62,9 +85,9 @@ def held(name: str, tensor: torch.Tensor) -> Held:
     return Held(name, tuple(tensor.shape), buffer, "" if real else str(tensor.dtype))
 
 
-def root_of(root: Node) -> Part:
-    """The whole network: a row or a block, or one layer."""
-    builder = Builder(root)
+def root_of(root: Node, known: Mapping[str, Layer] | None = None) -> Part:
+    """The whole network: a row or a block, or one layer. What stands at the paths in `known` is known."""
+    builder = Builder(root, known)
     found = builder.part(root, outermost=True)
     is_wrapper = isinstance(found, Layer) and "." in found.kind
     if is_wrapper or (isinstance(found, Row) and found.kind == "ParameterList"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,9 +25,12 @@ class Class(Struct, frozen=True):
     """Where it is used."""
 
 
-def classes_of(root: Part) -> tuple[list[Class], Part]:
-    """The classes, each after those that it uses, and the root with calls of them in place of blocks."""
-    made: list[Class] = []
+def classes_of(root: Part, before: Sequence[Class] = ()) -> tuple[list[Class], Part]:
+    """The classes, each after those that it uses, and the root with calls of them in place of blocks.
+
+    `before` are classes of the same file: they come first, and none is called like them.
+    """
+    made = list(before)
     calls: dict[int, Layer] = {}
     levels: dict[int, list[Block]] = {}
     for one in _inside(root):
@@ -102,13 +105,21 @@ def _class(blocks: list[Block], used: set[str]) -> tuple[Class, list[Layer]]:
     def stand_in(hint: str, number: int) -> int | str:
         return names.get(next(stand_ins), number)
 
-    name = class_name(blocks[0].path, used)
+    name = class_name(_shared(blocks), used)
     block = rewritten(blocks[0], stand_in)
     calls = [
         Layer(name, tuple(Argument(one, column[at]) for column, one in names.items()), own=True)
         for at in range(len(blocks))
     ]
     return Class(name, tuple(names.values()), block, tuple(one.path for one in blocks)), calls
+
+
+def _shared(blocks: list[Block]) -> str:
+    """The path of the first; without the number at its end where another has another: down1, down2."""
+    first = blocks[0].path
+    stem = first.rstrip("0123456789")
+    numbered = any(one.path != first and one.path.rstrip("0123456789") == stem for one in blocks)
+    return stem if numbered and stem[-1:].isalpha() else first
 
 
 def _parameter(hint: str, used: set[str]) -> str:

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from scripts.drafting.parts import Layer, Signal, Value, call
-from scripts.drafting.place import Place
+from scripts.drafting.place import Place, is_patch
 from scripts.drafting.tree import Shape
 
 BACKWARDS = r"deconv|transp|^conv_?t\d*$|tconv|upconv|^up"
 """In names of ConvTranspose."""
-
-PATCH = 8
-"""The smallest kernel that is taken for a patch of a vision transformer, whatever its name."""
 
 STRIDES = "stride, padding"
 DIRECTION = "ConvTranspose, not Conv"
@@ -102,10 +99,8 @@ def _groups(weight: Shape, width: int | None) -> int:
 
 
 def _patches(kernel: list[int], place: Place) -> dict[str, Value]:
-    """The stride of what cuts a picture into patches: a large even kernel, or a name that says so."""
-    even = not any(size % 2 for size in kernel)
-    is_patch = even and (min(kernel) >= PATCH or place.named("patch"))
-    return {"stride": _same(kernel)} if is_patch else {}
+    """The stride of what cuts a picture into patches."""
+    return {"stride": _same(kernel)} if is_patch(place.path, kernel) else {}
 
 
 def _padding(kernel: list[int]) -> dict[str, Value]:

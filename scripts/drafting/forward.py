@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from scripts.drafting.joints import Joint, activated_between, joint
 from scripts.drafting.names import is_attribute
-from scripts.drafting.parts import Block, Held, Layer, Part, Row, parts_of, told
+from scripts.drafting.parts import Block, Held, Layer, Part, Row, parts_of, tail, told
 from scripts.drafting.rows import activated
 from scripts.drafting.text import quoted
 
@@ -44,7 +44,11 @@ def chained(block: Block, *, outermost: bool) -> Block:
         return likely
     if not outermost and _may_be_residual(likely):
         return likely
-    ended = {step.entry for step, after in pairwise(steps) if activated_between(step.part, after.part)}
+    ended = {
+        step.entry
+        for step, after in pairwise(steps)
+        if activated_between(step.part, after.part) and not _is_code(step)
+    }
     entries = tuple((name, activated(part) if name in ended else part) for name, part in block.entries)
     found = [one for one in joints if one is not None]
     return replace(likely, entries=entries, forward=tuple(_lines(steps, found, outermost=outermost)))
@@ -68,8 +72,12 @@ def _may_be_residual(block: Block) -> bool:
 
 def _lines(steps: list[Step], joints: list[Joint], *, outermost: bool) -> Iterator[str]:
     for step, after, between in zip(steps, steps[1:], joints, strict=False):
-        if activated_between(step.part, after.part) and not _is_sequential(step.part):
+        if _is_code(step):
+            yield f"x = {step.call}(x)  # confirm: no activation after it"
+        elif activated_between(step.part, after.part) and not _is_sequential(step.part):
             yield f"x = F.relu({step.call}(x))  # confirm: ReLU"
+        elif tail(step.part) == "network" and between.how == "straight":
+            yield f"x = {step.call}(x)  # confirm: no activation after it"
         else:
             yield f"x = {step.call}(x)"
         yield from _reshaping(between)
@@ -81,10 +89,18 @@ def _reshaping(between: Joint) -> Iterator[str]:
     size = "x".join([str(between.side)] * between.dims)
     if between.how == "pool":
         pooled = f"x = F.adaptive_avg_pool{between.dims}d(x, {between.side}).flatten(1)"
-        yield f"{pooled}  # confirm: pooling; {between.width} channels of {size}"
+        sized = f"; {between.width} channels of {size}" if between.side > 1 else ""
+        yield f"{pooled}  # confirm: pooling{sized}"
     if between.how == "unflatten":
         sizes = (between.width, *[between.side] * between.dims)
         yield f"x = x.unflatten(1, {sizes})  # confirm: {between.width} channels of {size}"
+
+
+def _is_code(step: Step) -> bool:
+    """An autoencoder's encoder that ends with features: mostly its code, without an activation."""
+    gives = step.part.gives
+    is_encoder = _is_sequential(step.part) and step.entry.lower().startswith("enc")
+    return is_encoder and gives is not None and gives.space == "features" and tail(step.part) == "weighted"
 
 
 def _is_sequential(part: Part) -> bool:

@@ -10,6 +10,10 @@ from scripts.drafting.parts import Layer, Signal, call
 from scripts.drafting.place import Place
 from scripts.drafting.tree import Shape
 
+ROWS = 1_000
+WIDTH = 16
+"""Of the smallest table that is told by its shape: a first Linear without bias is rarely so."""
+
 TABLES = r"emb|token|vocab|lookup|^wte$|^wpe$"
 """In names of Embedding, which holds the same tensors as Linear without bias."""
 
@@ -30,10 +34,15 @@ def linear(shapes: Mapping[str, Shape], place: Place) -> Layer | None:
 
 
 def embedding(shapes: Mapping[str, Shape], place: Place) -> Layer | None:
-    """weight [rows, width], under a name that says so."""
-    if shapes.keys() != {"weight"} or len(shapes["weight"]) != 2 or not place.named(TABLES):
+    """weight [rows, width], under a name that says so, or long and narrow where a network begins."""
+    if shapes.keys() != {"weight"} or len(shapes["weight"]) != 2:
         return None
-    return replace(call("Embedding", *shapes["weight"]), confirm=("Embedding, by its name",))
+    rows, width = shapes["weight"]
+    if place.named(TABLES):
+        return replace(call("Embedding", rows, width), confirm=("Embedding, by its name",))
+    if place.first and width >= WIDTH and rows >= max(ROWS, 4 * width):
+        return replace(call("Embedding", rows, width), confirm=("Embedding, not Linear",))
+    return None
 
 
 def bilinear(shapes: Mapping[str, Shape], place: Place) -> Layer | None:

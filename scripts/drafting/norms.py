@@ -56,7 +56,7 @@ def _affine(shape: Shape, place: Place) -> Layer:
     if len(shape) > 1:
         return replace(call("LayerNorm", normalized_shape=shape), confirm=("eps",))
     (width,) = shape
-    maps = Signal("maps", width, place.dims) if place.dims else None
+    maps = Signal("maps", width, place.dims) if place.dims and not place.tokens else None
     if place.named(r"^in\d*$|inst") and maps:
         return _layer(call(f"InstanceNorm{place.dims}d", width, affine=True), "norm", maps, "InstanceNorm")
     if place.named("ln|layer_?norm") or maps is None:

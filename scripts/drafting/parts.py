@@ -16,6 +16,7 @@ Role: TypeAlias = Literal[
     "norm",
     "activation",
     "fill",  # without parameters: stands where the file has no name
+    "network",  # a published one, which ends as it was published
     "other",  # what no plain chain holds: recurrent, attention, embeddings
 ]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from scripts.drafting.parts import Signal
 from scripts.drafting.tree import Node, Shape
+
+PATCH = 8
+"""The smallest kernel that is taken for a patch of a vision transformer, whatever its name."""
 
 NEAR = 6
 """Modules before and after that a normalisation is compared with."""
@@ -32,6 +35,10 @@ class Place(Struct, frozen=True):
     """The width of the normalisation right behind it, where there is one."""
     dims: int
     """Of the maps that flow here, going by the weights nearby: 0 for features, 2 for pictures."""
+    first: bool = False
+    """Whether it is the first that multiplies with something, of several."""
+    tokens: bool = False
+    """Whether the maps come from what cuts a picture into patches, which mostly become features."""
 
     def named(self, pattern: str) -> bool:
         """Whether one of its last two names has this in it."""
@@ -43,6 +50,7 @@ class Surroundings:
 
     def __init__(self, root: Node) -> None:
         self.weights: list[Shape] = []
+        self.patches: list[bool] = []
         self.at: dict[str, int] = {}
         self.after: dict[str, int] = {}
         before = ""
@@ -56,6 +64,7 @@ class Surroundings:
             shape = _weight(node)
             if shape is not None:
                 self.weights.append(shape)
+                self.patches.append(len(shape) > 2 and is_patch(node.path, shape[2:]))
 
     def dims(self, path: str, width: int) -> int:
         """Dimensions of the maps of `width` channels near the module at `path`; 0 for features.
@@ -71,6 +80,21 @@ class Surroundings:
         ]
         nearest = next(iter(fitting or [*before, *after]), (0, 0))
         return len(nearest) - 2
+
+    def first(self, path: str) -> bool:
+        """Whether no weight is before the module at `path`, and some after it."""
+        return self.at[path] == 0 and len(self.weights) > 1
+
+    def tokens(self, path: str) -> bool:
+        """Whether the weight before the module at `path` cuts a picture into patches."""
+        here = self.at[path]
+        return here > 0 and self.patches[here - 1]
+
+
+def is_patch(path: str, kernel: Sequence[int]) -> bool:
+    """Whether a convolution cuts a picture into patches: a large even kernel, or a name that says so."""
+    even = not any(size % 2 for size in kernel)
+    return even and (min(kernel) >= PATCH or any("patch" in step for step in path.lower().split(".")[-2:]))
 
 
 def _in_order(node: Node) -> Iterator[Node]:

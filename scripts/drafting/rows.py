@@ -26,7 +26,7 @@ def row_of(parts: dict[int, Part], *, outermost: bool) -> Row | None:
         return None
     chained = _chained(parts, outermost=outermost)
     if chained is None:
-        return _listed(parts)
+        return listed(parts)
     return _sequential(chained, sure=outermost or not _needs_activations(parts))
 
 
@@ -38,7 +38,8 @@ def _sequential(items: list[Part], *, sure: bool) -> Row:
     return Row("Sequential", tuple(items), takes, gives)
 
 
-def _listed(parts: dict[int, Part]) -> Row:
+def listed(parts: dict[int, Part]) -> Row:
+    """A ModuleList of them: nothing tells how they are called."""
     last = max(parts)
     items = [parts.get(number) or fill("Identity", confirm=ASSUMED) for number in range(last + 1)]
     return Row("ModuleList", tuple(items))

@@ -40,8 +40,11 @@ class Node(Struct):
         return {int(name): self.children[name] for name in sorted(self.children, key=int)}
 
 
-def grow(state: Mapping[str, torch.Tensor]) -> Node:
-    """The root of all names; raises BadCheckpoint for names that no nn.Module can have."""
+def grow(state: Mapping[str, torch.Tensor], known: str = "") -> Node:
+    """The root of all names; raises BadCheckpoint for names that no nn.Module can have.
+
+    Of the module at `known` there is a node at its place, without what is in it.
+    """
     if not state:
         raise BadCheckpoint("the checkpoint holds no tensors", hint="choose the entry that holds the weights")
     if len(state) > MOST:
@@ -52,22 +55,30 @@ def grow(state: Mapping[str, torch.Tensor]) -> Node:
     root = Node("")
     for name, tensor in state.items():
         _refuse_unheld(name, tensor)
-        _plant(root, name, tensor)
+        if known and name.startswith(f"{known}."):
+            _module(root, refuse_unusable(known, DEEPEST), name)
+        else:
+            _plant(root, name, tensor)
     return root
 
 
 def _plant(root: Node, name: str, tensor: torch.Tensor) -> None:
     *modules, last = refuse_unusable(name, DEEPEST)
-    node = root
-    for step in modules:
+    node = _module(root, modules, name)
+    if last in node.children:
+        raise _twice(name, last)
+    node.tensors[last] = tensor
+
+
+def _module(node: Node, steps: list[str], name: str) -> Node:
+    """The node that the steps lead to, made where there is none; `name` is the tensor that needs it."""
+    for step in steps:
         if step in node.tensors:
             raise _twice(name, step)
         if step not in node.children:
             node.children[step] = Node(f"{node.path}.{step}" if node.path else step)
         node = node.children[step]
-    if last in node.children:
-        raise _twice(name, last)
-    node.tensors[last] = tensor
+    return node
 
 
 def _twice(name: str, step: str) -> BadCheckpoint:

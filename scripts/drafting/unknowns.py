@@ -12,7 +12,7 @@ from scripts.drafting.names import plain
 from scripts.drafting.parts import Layer, Part, parts_of, told
 
 CLAUSES = (
-    ("Embedding", "what the layers called embedding are: a Linear without bias holds the same tensor"),
+    ("Embedding,", "which tables are Embedding: a Linear without bias holds the same tensor"),
     ("Linear, not", "whether the first layer is Linear: an Embedding holds the same tensor"),
     ("Bilinear", "whether the layers called bilinear are: a Conv1d holds the same tensors"),
     ("ConvTranspose", "which convolutions are ConvTranspose: shapes alone don't tell all of them"),
@@ -27,6 +27,8 @@ CLAUSES = (
 )
 """(how a comment begins or what it has in it, the clause)"""
 
+ENDING = "whether a softmax or sigmoid ends the network"
+
 
 def clauses(root: Part, state: Mapping[str, torch.Tensor]) -> Iterator[str]:
     """Of a network drafted from nothing but its tensors."""
@@ -35,18 +37,18 @@ def clauses(root: Part, state: Mapping[str, torch.Tensor]) -> Iterator[str]:
     comments = {comment for layer in layers for comment in layer.confirm}
     if not drafted:
         yield "forward: in which order the modules are called, and what stands between them"
-    if drafted and any(layer.role == "weighted" for layer in layers):
+    if drafted and len([layer for layer in layers if layer.role == "weighted"]) > 1:
         yield "the order of the modules, taken as saved, and activations: ReLU is assumed where one is likely"
     if drafted and len({layer.takes == layer.gives for layer in layers if layer.role == "weighted"}) > 1:
         yield "skip connections between layers of equal width: none is assumed"
-    if drafted and any(layer.takes and layer.takes.space == "maps" for layer in layers):
+    if drafted and any(layer.role == "weighted" and _on_maps(layer) for layer in layers):
         yield f"pooling between the convolutions, and the size of the input{_size_hint(layers)}"
     for mark, clause in CLAUSES:
         if any(mark in comment for comment in comments):
             yield clause
     if any("BatchNorm" in layer.kind or "LayerNorm" in layer.kind for layer in layers):
         yield "eps of the normalisations: PyTorch's own is assumed"
-    yield "whether a softmax or sigmoid ends the network"
+    yield ENDING
     yield from about_tensors(state)
 
 
@@ -85,6 +87,10 @@ def _size_hint(layers: Sequence[Layer]) -> str:
         return ""
     sizes = f"{2 * side}, {4 * side}..."
     return f": {side} positions a side are left where maps are flattened, as halving makes of {sizes}"
+
+
+def _on_maps(layer: Layer) -> bool:
+    return layer.takes is not None and layer.takes.space == "maps"
 
 
 def _is_short(tensor: torch.Tensor) -> bool:

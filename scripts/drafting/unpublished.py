@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
 from scripts.drafting.build import root_of
-from scripts.drafting.classes import classes_of
+from scripts.drafting.classes import Class, classes_of
 from scripts.drafting.code import Head, class_lines, module, network_lines
 from scripts.drafting.draft import Draft
-from scripts.drafting.parts import Layer, Signal, parts_of, told
+from scripts.drafting.parts import Layer, Part, Signal, parts_of, told
 from scripts.drafting.tree import grow
 from scripts.drafting.unknowns import clauses
 
@@ -23,19 +23,31 @@ def draft(state: Mapping[str, torch.Tensor], file: str = "the checkpoint") -> Dr
     raises NotImplementedError where they don't. Raises BadCheckpoint for names that no nn.Module has.
     """
     root = root_of(grow(state))
+    return written(root, tuple(clauses(root, state)), file)
+
+
+def written(
+    root: Part,
+    unknown: tuple[str, ...],
+    file: str,
+    what: str = "A network",
+    before: Sequence[Class] = (),
+    function: Iterable[str] = (),
+) -> Draft:
+    """The parts of a network as text; `what` it is; classes and a function of the same file before it."""
     runs = told(root)
     takes = root.takes if runs else None
     gives = root.gives if runs else None
-    classes, bare = classes_of(root)
-    body = [line for found in classes for line in class_lines(found)]
+    classes, bare = classes_of(root, before)
+    body = [*function, *(line for found in classes for line in class_lines(found))]
     body += network_lines(bare, _about(takes, gives, file_name(file)))
     layers = [one for one in parts_of(root) if isinstance(one, Layer) and one.role != "fill"]
     return Draft(
-        source=module(_head(file_name(file), runs=runs), body),
+        source=module(_head(what, file_name(file), runs=runs), body),
         name="Network",
         args={},
         forward="drafted" if runs else "missing",
-        unknown=tuple(clauses(root, state)),
+        unknown=unknown,
         input_shape=(takes.width,) if takes is not None and takes.space == "features" else None,
         channels=_channels(layers),
         outputs=_outputs(layers),
@@ -47,9 +59,12 @@ def file_name(file: str) -> str:
     return file if re.fullmatch(r"[\w.,+=@ ()-]{1,60}", file) else "the checkpoint"
 
 
-def _head(file: str, *, runs: bool) -> Head:
+def _head(what: str, file: str, *, runs: bool) -> Head:
     code = "the code that trained the network"
-    rest = [f"The modules load its weights as they are. Compare what says `confirm` with {code}:"]
+    rest = [
+        f"Its modules are told by the names and shapes in {file}, and load its weights as they are.",
+        f"Compare what says `confirm` with {code}:",
+    ]
     if runs:
         rest.append("names and shapes can't tell it. Then remove the comment.")
     else:
@@ -57,19 +72,18 @@ def _head(file: str, *, runs: bool) -> Head:
             "names and shapes can't tell it. They don't tell the order of calls either: write `forward`",
             "where it raises NotImplementedError.",
         ]
-    return Head(
-        f"A network drafted by `scripts/pthserve init` from the names and shapes in {file}.", tuple(rest)
-    )
+    return Head(f"{what} drafted by `scripts/pthserve init`.", tuple(rest))
 
 
 def _about(takes: Signal | None, gives: Signal | None, file: str) -> str:
     """The docstring of Network: what goes in and comes out, where that is told."""
     if takes is None or gives is None:
         return f"The modules of {file}, in saved order."
-    return f"{_told_of(takes)} -> {_told_of(gives)}."
+    return f"{told_of(takes)} -> {told_of(gives)}."
 
 
-def _told_of(signal: Signal) -> str:
+def told_of(signal: Signal) -> str:
+    """As a docstring has it: "float32 [N, 3, height, width]"."""
     sizes = {0: "", 1: ", length", 2: ", height, width", 3: ", depth, height, width"}[signal.dims]
     return f"float32 [N, {signal.width}{sizes}]"
 
@@ -83,6 +97,9 @@ def _channels(layers: list[Layer]) -> int | None:
 
 def _outputs(layers: list[Layer]) -> int | None:
     """How many values come out, where the last layer gives features."""
-    last = next((one for one in reversed(layers) if one.role != "activation"), None)
+    *before, last = [None, *(one for one in layers if one.role != "activation")]
+    beside = before[-1] if before else None
+    if last is not None and beside is not None and beside.takes == last.takes != beside.gives:
+        return None  # heads beside each other
     gives = last.gives if last is not None else None
     return gives.width if gives is not None and gives.space == "features" else None

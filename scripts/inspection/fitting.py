@@ -9,7 +9,7 @@ from scripts.architectures import match
 from scripts.architectures.identify import identify
 from scripts.architectures.match import Match
 from scripts.drafting.draft import Draft
-from scripts.drafting.drafting import draft
+from scripts.drafting.drafting import draft_own
 from scripts.inspection.weights import Weights
 
 
@@ -52,7 +52,7 @@ def architecture(weights: Weights) -> Architecture:
     if found.best:
         return found
     try:
-        return Architecture(found.matches, _without_text(draft(weights.state)))
+        return Architecture(found.matches, _without_text(draft_own(weights.state, found.matches)))
     except BadCheckpoint as refused:
         return Architecture(found.matches, undraftable=str(refused))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from handlers.errors import listed
-from handlers.inert import Foreign
+from scripts.inspection.modules import is_module
 from scripts.inspection.opened import Format, Opened
 from scripts.inspection.printable import printable
-from scripts.inspection.summaries import summary
+from scripts.inspection.summaries import entries, summary
 from scripts.inspection.weights import Extra, Weights, held_at
 
 LIGHTNING = "pytorch-lightning_version"
@@ -43,7 +43,7 @@ def kind(opened: Opened, chosen: Weights, extras: Sequence[Extra]) -> str:
 def pickled_class(opened: Opened, chosen: Weights) -> str | None:
     """The class of the module that was pickled whole, if these weights are a module's."""
     held = held_at(opened.root, chosen.key)
-    return held.name if isinstance(held, Foreign) and opened.format != "TorchScript" else None
+    return held.name if is_module(held) and opened.format != "TorchScript" else None
 
 
 def _sort(opened: Opened, chosen: Weights) -> str:
@@ -51,8 +51,9 @@ def _sort(opened: Opened, chosen: Weights) -> str:
         return CARRIERS[opened.format]
     if chosen.key is None:
         return _model(opened, chosen) or "a state dict"
-    if isinstance(opened.root, Mapping) and LIGHTNING in opened.root:
-        return f"a checkpoint of Lightning {summary(opened.root[LIGHTNING])}"
+    held = entries(opened.root)
+    if LIGHTNING in held:
+        return f"a checkpoint of Lightning {summary(held[LIGHTNING])}"
     return "a training checkpoint"
 
 

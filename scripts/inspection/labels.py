@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 
 from handlers.inert import Foreign
+from scripts.inspection import arrays
 
 NAMED = re.compile(r"class|label|categor|^(target_)?names$|(idx|id|ix|index)_?(to|2)_", re.IGNORECASE)
 """Keys that hold them: class_to_idx, idx_to_name, classes, class_names, CLASSES, id2label, names, ..."""
 
 LONG = 200
 """Characters of a key; hostile ones have millions."""
+
+PLACEHOLDER = re.compile(r"LABEL_[0-9]+\Z")
+"""What transformers calls classes that nobody named."""
 
 MOST = 100_000
 """Labels; beyond that it is no classifier's map but a vocabulary."""
@@ -22,7 +26,7 @@ def labels(key: str, value: object) -> tuple[str, ...]:
     if not NAMED.search(key[:LONG]):
         return ()
     if isinstance(value, Foreign):  # a dict's or a list's subclass keeps its entries there
-        value = dict(_plain_pairs(value)) if value.pairs else value.items
+        value = dict(_plain_pairs(value)) if value.pairs else value.items or arrays.items(value)
     if isinstance(value, Mapping):
         return _of_mapping(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -58,7 +62,8 @@ def _in_order(pairs: Sequence[tuple[object, object]]) -> tuple[str, ...]:
     by_index = {index: name for index, name in pairs if _is_index(index)}
     ordered = [by_index.get(index) for index in range(len(pairs))]
     names = tuple(name for name in ordered if isinstance(name, str) and name.strip())
-    return names if len(names) == len(pairs) else ()
+    named = len(names) == len(pairs) and not all(map(PLACEHOLDER.match, names))
+    return names if named else ()
 
 
 def _is_index(value: object) -> bool:

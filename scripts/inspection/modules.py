@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -37,7 +37,7 @@ def module_classes(value: object) -> dict[str, str]:
     return {path[:-1]: module.name for path, module, _ in _modules(value)}
 
 
-def is_module(value: object) -> bool:
+def is_module(value: object) -> TypeGuard[Foreign]:
     """Whether an inert record is an nn.Module's: it has what nn.Module's __init__ makes."""
     return isinstance(value, Foreign) and (
         {"_parameters", "_modules"} <= _attributes(value).keys() or _is_script(value)

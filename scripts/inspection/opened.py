@@ -42,6 +42,9 @@ class Opened(Struct, frozen=True):
     metadata: dict[str, str] = {}
     """What safetensors files say of themselves: {"format": "pt"}."""
 
+    config: dict[str, object] = {}
+    """The config.json beside the file, where a directory was opened."""
+
     @property
     def loadable(self) -> bool:
         """Whether a worker can load the file as it is (handlers.checkpoint)."""

@@ -11,11 +11,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from handlers import noncheckpoint, pickled
 from handlers.errors import BadCheckpoint, listed
 from handlers.inert import BadPickle
 from scripts.inspection.opened import Format, Opened
 from scripts.inspection.reading import sharded
+from scripts.inspection.reading.config import read_config
 from scripts.inspection.reading.content import Content, Unreadable
 from scripts.inspection.reading.exported import CONFIG, OLD_STATE, read_exported
 from scripts.inspection.reading.legacy import is_legacy, read_legacy
@@ -46,7 +49,8 @@ def open_checkpoint(path: Path) -> Opened:
         file = sharded.chosen(path) if path.is_dir() else path
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of dtypes that it would rather not compute with
-            return _sharded(file) if sharded.is_index(file) else _single(file)
+            opened = _sharded(file) if sharded.is_index(file) else _single(file)
+            return replace(opened, config=read_config(path)) if path.is_dir() else opened
     except OSError as error:
         raise BadCheckpoint(f"{path}: can't be read ({error.strerror})", hint="check the path") from None
 

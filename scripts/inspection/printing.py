@@ -10,6 +10,7 @@ from rich.console import Console
 from handlers.errors import listed
 from handlers.mismatch import describe
 from scripts.architectures.match import Match
+from scripts.architectures.unknown import located
 from scripts.endpoints import print_table, say
 from scripts.inspection.fitting import Architecture
 from scripts.inspection.health import Health
@@ -142,7 +143,7 @@ def _drafted(found: Architecture) -> Iterator[str]:
     yield "architecture: no published one fits"
     yield from (f"  {_close(match)}" for match in found.matches)
     if found.drafted is not None:
-        outputs = f", {found.drafted.outputs} outputs" if found.drafted.outputs else ""
+        outputs = f", {counted(found.drafted.outputs, 'output')}" if found.drafted.outputs else ""
         yield f"  init drafts a model.py that loads them{outputs}, {FORWARD[found.drafted.forward]}"
         yield from _unknown(found.drafted.unknown)
     if found.undraftable:
@@ -167,6 +168,8 @@ def _close(match: Match) -> str:
     told = f"{match.library}'s {match.builder} ({match.family})"
     if match.fit == "order":
         return f"{told}: the same shapes in the same order, under other names; not taken for it"
+    if match.fit == "part":
+        return f"{located(match)}: a published network inside one of its own"
     return f"{told}: {match.share:.0%} of the values; {printable(describe(match.difference), 2 * LONG)}"
 
 

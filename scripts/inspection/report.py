@@ -12,7 +12,7 @@ from scripts.inspection.health import Health, examine
 from scripts.inspection.kinds import kind, pickled_class
 from scripts.inspection.opened import Format, Opened
 from scripts.inspection.printable import printable
-from scripts.inspection.summaries import summary
+from scripts.inspection.summaries import attributes, summary
 from scripts.inspection.tensors import Line, Totals, lines, totals
 from scripts.inspection.weights import Extra, Weights, choices, extras
 
@@ -121,4 +121,7 @@ def _without_weights(opened: Opened) -> BadCheckpoint:
             "(nothing of it was executed)",
             hint="ask whoever made it for a state dict, and don't load this one",
         )
-    return BadCheckpoint(f"{opened.path}: holds no weights, but {summary(opened.root)}", hint=SAVE_AGAIN)
+    told = summary(opened.root)
+    if "param_groups" in attributes(opened.root):
+        told = f"an optimizer's state ({told})"
+    return BadCheckpoint(f"{opened.path}: holds no weights, but {told}", hint=SAVE_AGAIN)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import torch
 
 from handlers.errors import listed
 from handlers.inert import Foreign, walk
+from scripts.inspection import arrays
 from scripts.inspection.printable import SHORT, printable
+
+MOST = 100_000
+"""Objects inside one value that are looked at: a file may refer to the same million a thousand times."""
 
 FEW = 4
 """Entries of a mapping or a list that are shown before the rest is counted."""
@@ -22,8 +27,14 @@ def summary(value: object) -> str:
         )
     if isinstance(value, torch.Tensor):
         return tensor_line(value)
-    tensors = list(tensors_in(value))
-    held = [f"{counted(len(tensors), 'tensor')}, {sized(sum(map(nbytes, tensors)))}"] if tensors else []
+    if isinstance(value, Foreign):
+        value = arrays.items(value) or value
+    parts = list(islice(walk(value), MOST))
+    tensors = [part for part in parts if isinstance(part, torch.Tensor)]
+    least = "at least " if len(parts) == MOST else ""
+    held = (
+        [f"{least}{counted(len(tensors), 'tensor')}, {sized(sum(map(nbytes, tensors)))}"] if tensors else []
+    )
     return ", ".join(held + _rest(value)) or _sort(value)
 
 
@@ -58,14 +69,18 @@ def nbytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def tensors_in(value: object) -> Iterator[torch.Tensor]:
-    return (one for one in walk(value) if isinstance(one, torch.Tensor))
+def entries(value: object) -> Mapping[object, object]:
+    """Those of a mapping, or of an instance of a dict's subclass, which would have been set in it."""
+    if isinstance(value, Foreign):
+        return {name: item for name, item in value.pairs if isinstance(name, str)}
+    return value if isinstance(value, Mapping) else {}
 
 
 def attributes(value: object) -> Mapping[object, object]:
-    """What it holds by name: a mapping's entries, or those of an object's state; else nothing."""
-    held = value.state if isinstance(value, Foreign) else value
-    return held if isinstance(held, Mapping) else {}
+    """What it holds by name: its entries, or those of an object's state; else nothing."""
+    if isinstance(value, Foreign) and not value.pairs and isinstance(value.state, Mapping):
+        return value.state
+    return entries(value)
 
 
 def _rest(value: object) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from handlers import checkpoint
 from handlers.checkpoint import StateDict
-from handlers.inert import Foreign
-from scripts.inspection.labels import labels
+from scripts.inspection.beside import Descriptions
 from scripts.inspection.modules import module_state
 from scripts.inspection.opened import Opened
-from scripts.inspection.summaries import attributes, counted, plain, summary
+from scripts.inspection.reading import config
+from scripts.inspection.summaries import attributes, entries, plain
 
 TRAINING = re.compile(r"optim|sched|scaler|criterion|(^|_)loss|callbacks|(^|_)rng", re.IGNORECASE)
 """Entries whose tensors are training's own: not offered as weights beside others."""
@@ -32,8 +32,8 @@ MOST = 64
 LONG = 200
 """Characters of a key that its words are looked for in; hostile ones have millions."""
 
-LABELS_DEPTH = 3
-"""How deep label maps are looked for: hyper_parameters.cfg.class_to_idx."""
+MOST_BESIDE = 200
+"""Entries beside the weights that are looked at."""
 
 
 class Weights(Struct, frozen=True):
@@ -76,12 +76,18 @@ def choices(opened: Opened) -> list[Weights]:
 def extras(opened: Opened, chosen: Weights) -> list[Extra]:
     """What is beside the weights, in the file's order; label maps deeper inside under their dotted keys."""
     taken = {one.key for one in choices(opened)}
-    described = [(key, value) for key, value in opened.metadata.items() if key != "format"]
-    beside = [*described, *_beside(opened.root, taken)]
-    model = attributes(held_at(opened.root, chosen.key))
-    return [extra for key, value in beside for extra in _extras(key, value)] + [
-        Extra(key, _labels_line(names), names) for key, names in _deeper_labels(model, "")
+    described: list[tuple[str, object]] = [
+        (key, value) for key, value in opened.metadata.items() if key != "format"
     ]
+    if opened.config:
+        described.append((config.NAME, opened.config))
+    beside = [*described, *_beside(opened.root, taken)]
+    descriptions = Descriptions()
+    found = [one for key, value in beside[:MOST_BESIDE] for one in descriptions.of(key, value)]
+    found += descriptions.inside(held_at(opened.root, chosen.key))
+    if len(beside) > MOST_BESIDE:
+        found.append(("...", f"and {len(beside) - MOST_BESIDE:,} more entries", ()))
+    return [Extra(*one) for one in found]
 
 
 def _found(root: object) -> Iterator[Weights]:
@@ -93,20 +99,19 @@ def _found(root: object) -> Iterator[Weights]:
         state = None if plain(value) or id(value) in seen else _state(value)
         if state:
             yield Weights(key, checkpoint.without_wrappers(state), _wrappers(state))
-        elif isinstance(value, Mapping) and depth and id(value) not in seen:
+        elif depth and id(value) not in seen:
             seen.add(id(value))
-            named = [(name, item) for name, item in value.items() if isinstance(name, str)]
+            named = [(name, item) for name, item in entries(value).items() if isinstance(name, str)]
             inner = [(name if key is None else f"{key}.{name}", item, depth - 1) for name, item in named]
             waiting += reversed(inner)
 
 
 def _state(value: object) -> StateDict | None:
     """The tensors of a state dict or of a pickled module; None of anything else."""
-    if isinstance(value, Foreign):
+    held = entries(value)
+    if not checkpoint.is_state_dict(held):
         return module_state(value)
-    if not checkpoint.is_state_dict(value):
-        return None
-    return {name: item for name, item in value.items() if isinstance(item, torch.Tensor)}
+    return {name: item for name, item in held.items() if isinstance(item, torch.Tensor)}
 
 
 def _wrappers(state: StateDict) -> tuple[str, ...]:
@@ -134,41 +139,13 @@ def held_at(root: object, key: str | None) -> object:
 
 def _beside(value: object, taken: set[str | None], prefix: str = "") -> Iterator[tuple[str, object]]:
     """(dotted key, value) of what isn't weights, opening only the mappings that hold some."""
-    if not isinstance(value, Mapping) or None in taken:
-        return
-    for name, item in value.items():
+    for name, item in entries(value).items():
         key = f"{prefix}{name}"
         if any(one.startswith(f"{key}.") for one in taken if one):
             yield from _beside(item, taken, f"{key}.")
-        elif key not in taken:
+        elif key not in taken and not (None in taken and _is_weight(key, item)):
             yield key, item
 
 
-def _extras(key: str, value: object) -> Iterator[Extra]:
-    names = labels(key.rpartition(".")[2], value)
-    yield Extra(key, _labels_line(names) if names else summary(value), names)
-    if not names:
-        for inner, found in _deeper_labels(attributes(value), f"{key}."):
-            yield Extra(inner, _labels_line(found), found)
-
-
-def _deeper_labels(held: Mapping[object, object], prefix: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(dotted key, labels) of the label maps among what is held, each object looked at once."""
-    seen: set[int] = set()
-    waiting = [(prefix, held, LABELS_DEPTH)]
-    while waiting:
-        before, inside, depth = waiting.pop(0)
-        for name, item in inside.items():
-            if not isinstance(name, str) or plain(item) or id(item) in seen:
-                continue
-            seen.add(id(item))
-            names = labels(name, item)
-            if names:
-                yield f"{before}{name}", names
-            elif depth > 1:
-                waiting.append((f"{before}{name}.", attributes(item), depth - 1))
-
-
-def _labels_line(names: tuple[str, ...]) -> str:
-    first = ", ".join(summary(name) for name in names[:3])
-    return f"{counted(len(names), 'label')}: {first}{', ...' if len(names) > 3 else ''}"
+def _is_weight(key: str, item: object) -> bool:
+    return isinstance(item, torch.Tensor) or key.endswith("_extra_state")

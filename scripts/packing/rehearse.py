@@ -1,13 +1,16 @@
 """What a worker would find too late, found before packing: run in a clean interpreter on the staged archive.
 
-    python -I rehearse.py STAGED REPORT [advised]
+    python -I rehearse.py STAGED REPORT STUCK [advised]
 
 The model's code sees only the staged files and site-packages, as in a worker, so `handlers` here is the
-archive's own copy. REPORT becomes lines of JSON, of which scripts/checking/seen.py tells.
+archive's own copy. REPORT becomes lines of JSON, of which scripts/checking/seen.py tells. A step that takes
+too long ends the interpreter, and STUCK holds what it was doing.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +22,18 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main(folder: Path, report: Path, *, advised: bool) -> None:
+def main(folder: Path, report: Path, stuck: Path, *, advised: bool) -> None:
     import msgspec
 
-    with report.open("wb") as lines:
+    with report.open("wb") as lines, stuck.open("w") as trace:
         for seen in _seen(folder, advised=advised):
             lines.write(msgspec.json.encode(seen) + b"\n")
             lines.flush()  # what follows may end the interpreter
+            limit = getattr(seen, "limit", 0)
+            if limit:  # from a thread that needs no GIL, so that it reaches what never comes back to Python
+                faulthandler.dump_traceback_later(limit, exit=True, file=trace)
+            else:
+                faulthandler.cancel_dump_traceback_later()
 
 
 def _seen(folder: Path, *, advised: bool) -> Iterator[Seen]:
@@ -60,4 +68,8 @@ def _forget(package: str, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), advised=sys.argv[3:] == ["advised"])
+    given = [Path(word).resolve() for word in sys.argv[1:4]]
+    main(given[0], given[1], given[2], advised=sys.argv[4:] == ["advised"])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads that the model's code left may never end

@@ -19,7 +19,7 @@ class Network(Struct, frozen=True):
     allow_unexpected: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     drafted: bool = False
-    """Whether its forward was drafted from shapes, so that even the order of layers is a guess."""
+    """Whether anything that decides its answers is a guess: the order of layers, a stride, an activation."""
     outputs: int | None = None
 
 

@@ -66,7 +66,13 @@ def decide(name: str, opened: Opened, weights: Weights, asked: Asked) -> Decided
         found = network.as_published(found, exactly.args)
     hints = found.draft or _hints(weights)
     outputs = found.network.outputs or (hints.outputs if hints else None)
-    read = meaning.decide(asked, outputs, _labels(exactly, beside), classifier=found.match is not None)
+    read = meaning.decide(
+        asked,
+        outputs,
+        _labels(exactly, beside),
+        classifier=found.match is not None,
+        maps=outputs is None and found.draft is not None,
+    )
     copies = files.sample_names(asked)
     drafted = Drafted(
         name=name,
@@ -79,7 +85,7 @@ def decide(name: str, opened: Opened, weights: Weights, asked: Asked) -> Decided
         samples=tuple(files.samples(asked, copies)),
         sizing=sizing(),
     )
-    labels = {meaning.LABELS: "".join(f"{label}\n" for label in read.labels).encode()} if read.labels else {}
+    labels = {meaning.LABELS: meaning.text(read.labels).encode()} if read.labels else {}
     return Decided(drafted, {**found.network.files, **labels}, copies)
 
 

@@ -18,11 +18,17 @@ from handlers.checkpoint import StateDict
 from handlers.recipe import Sample, is_array_file
 from scripts.errors import CommandError
 from scripts.inspection.opened import Opened
+from scripts.inspection.printable import printable
 from scripts.places import Places, shown
 from scripts.recipes.asked import Asked
+from scripts.recipes.meaning import LABELS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 EXTRACTED = "weights.pth"
+SAMPLES = "samples"
+
+LONG = 400
+"""Characters of a path that are shown."""
 
 
 def name_of(asked: Asked) -> str:
@@ -30,6 +36,10 @@ def name_of(asked: Asked) -> str:
     path = asked.weights.resolve()
     stem = path.name if path.is_dir() else Path(path.name.removesuffix(".tar")).stem
     name = asked.name or re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_")
+    if not name:
+        raise CommandError(
+            f"{shown(asked.weights)}: no letter of its name can stand in a model's", hint="give --name"
+        )
     if not NAME.match(name):
         raise CommandError(
             f"the model's name is {name!r}", hint="--name takes 1 to 100 letters, digits, '_', '.' or '-'"
@@ -51,9 +61,8 @@ def free(places: Places, name: str) -> Path:
 def weights_name(asked: Asked, opened: Opened) -> str:
     """What the weights are called in the folder: as they were, unless they are taken out of their file."""
     name = opened.path.name if asked.weights.is_dir() else asked.weights.name
-    usable = (
-        NAME.match(name) and name not in {recipe.FILE_NAME, *recipe.RESERVED} and not name.endswith(".py")
-    )
+    taken = {recipe.FILE_NAME, *recipe.RESERVED, LABELS, SAMPLES}
+    usable = NAME.match(name) and name not in taken and not name.endswith(".py")
     return name if opened.loadable and usable else EXTRACTED
 
 
@@ -71,7 +80,7 @@ def sample_names(asked: Asked) -> dict[Path, str]:
             raise CommandError(f"{shown(path)} isn't there", hint="correct --sample or --expect")
         base = re.sub(r"[^A-Za-z0-9_.-]", "_", path.name).lstrip(".") or "sample"
         taken = set(named.values())
-        tries = (f"samples/{f'{number}-' if number else ''}{base}" for number in range(len(named) + 1))
+        tries = (f"{SAMPLES}/{f'{number}-' if number else ''}{base}" for number in range(len(named) + 1))
         named.setdefault(path, next(one for one in tries if one not in taken))
     return named
 
@@ -86,13 +95,22 @@ def samples(asked: Asked, names: Mapping[Path, str]) -> Iterator[Sample]:
 def put_weights(target: Path, asked: Asked, opened: Opened, state: StateDict) -> str:
     """The weights in the new folder; returns how they came there: "copied", "linked", "taken out"."""
     if not opened.loadable:
-        torch.save(state, target)
-        return f"taken out of {shown(asked.weights)} without running it"
+        _save(state, target)
+        return f"taken out of {printable(shown(asked.weights), LONG)} without running it"
     if asked.link:
         target.symlink_to(opened.path.resolve())
-        return f"linked to {shown(opened.path)}"
+        return f"linked to {printable(shown(opened.path), LONG)}"
     shutil.copyfile(opened.path, target)
     return "copied"
+
+
+def _save(state: StateDict, target: Path) -> None:
+    """Raises OSError, as of a full disk, which torch itself hides behind an error of its own."""
+    with target.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from handlers.errors import listed
 from handlers.mismatch import describe
 from handlers.recipe import Architecture
-from scripts.architectures.match import FITTING, Match, rivals
-from scripts.architectures.unknown import of_inputs_and_outputs
+from scripts.architectures.match import FITTING, Match, part, rivals
+from scripts.architectures.unknown import located, of_inputs_and_outputs
 from scripts.drafting import drafting
 from scripts.drafting.draft import Draft
 from scripts.errors import CommandError
@@ -55,6 +55,8 @@ def decide(asked: Asked, opened: Opened, weights: Weights, matches: Sequence[Mat
 
 def named(match: Match) -> str:
     """A match in words: "torchvision's resnet50 with num_classes 37, conv1 and fc of its own"."""
+    if match.fit == "part":
+        return located(match)
     args = ", ".join(f"{key} {value}" for key, value in match.args.items())
     changed = f"{' and '.join(match.changed)} of its own" if match.changed else ""
     details = ", ".join(filter(None, [args, changed]))
@@ -117,11 +119,15 @@ def as_published(found: Found, args: Mapping[str, Any]) -> Found:
 
 def _outside(match: Match) -> tuple[str, ...]:
     """Patterns for what lies beside the prefix: a loss's weights, a metric's state."""
-    return tuple(sorted({f"{name.partition('.')[0]}.*" if "." in name else name for name in match.beside}))
+    return tuple(sorted({f"{name.partition('.')[0]}.*" if "." in name else name for name in match.left_out}))
 
 
 def _drafted(asked: Asked, weights: Weights, matches: Sequence[Match]) -> Found:
-    draft = drafting.draft(weights.state, asked.weights.name)
+    draft = drafting.draft_own(weights.state, matches, asked.weights.name)
+    inner = part(matches)
+    if inner is not None:
+        network = replace(_from_draft(draft, inner), strip_prefix="", drafted=True)
+        return Found(network, inner, draft)
     same_order = [named(match) for match in matches if match.fit == "order"]
     told = [f"the shapes are, in order, those of {name}, under other names" for name in same_order[:3]]
     network = _from_draft(draft, None)
@@ -137,6 +143,7 @@ def _drafted(asked: Asked, weights: Weights, matches: Sequence[Match]) -> Found:
 def _from_draft(draft: Draft, match: Match | None) -> Network:
     spec = f"model.py:{draft.name}"
     is_class = draft.name[:1].isupper()
+    unknown = _of_architecture(match, draft.unknown) if match else draft.unknown
     return Network(
         named(match) if match else "",
         Architecture(class_=spec, args=draft.args)
@@ -145,7 +152,7 @@ def _from_draft(draft: Draft, match: Match | None) -> Network:
         {"model.py": draft.source.encode()},
         strip_prefix=match.prefix if match else "",
         allow_unexpected=_outside(match) if match else (),
-        unknown=_of_architecture(match, draft.unknown) if match else draft.unknown,
-        drafted=draft.forward != "known",
+        unknown=unknown,
+        drafted=draft.forward != "known" or bool(match and match.changed and unknown),
         outputs=draft.outputs,
     )

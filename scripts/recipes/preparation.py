@@ -42,6 +42,9 @@ def from_shapes(channels: int | None, shape: Sequence[int] | None, samples: Sequ
     picture = next((size for size in map(_picture, samples) if size is not None), None)
     if channels in (1, 3) or (picture is not None and channels is None and shape is None):
         return _image(1 if channels == 1 else 3, picture)
+    flat = _flattened(shape, picture)
+    if flat is not None:
+        return flat
     numbers = list(shape) if shape else next((found for found in map(_numbers, samples) if found), None)
     if numbers:
         return Preparation(
@@ -57,15 +60,23 @@ def from_shapes(channels: int | None, shape: Sequence[int] | None, samples: Sequ
     )
 
 
-def _image(channels: int, size: tuple[int, int] | None) -> Preparation:
-    small = size is not None and max(size) <= SIDE
+def _image(channels: int, size: tuple[int, int] | None, *, flatten: bool = False) -> Preparation:
+    small = size is not None and (flatten or max(size) <= SIDE)
     height, width = size if small and size else (SIDE, SIDE)
     where = "the first sample's" if small else "a usual one"
     return Preparation(
-        ImageInput(mode="L" if channels == 1 else "RGB", resize=[height, width]),
+        ImageInput(mode="L" if channels == 1 else "RGB", resize=[height, width], flatten=flatten),
         assumed=True,
         unknown=(f"size: {height} x {width} is {where}; give the one of training", NORMALISATION),
     )
+
+
+def _flattened(shape: Sequence[int] | None, size: tuple[int, int] | None) -> Preparation | None:
+    """Where the first sample is a picture whose pixels are as many as the numbers that the network takes."""
+    if size is None or shape is None or len(shape) != 1:
+        return None
+    channels = next((count for count in (1, 3) if count * size[0] * size[1] == shape[0]), None)
+    return None if channels is None else _image(channels, size, flatten=True)
 
 
 def _picture(path: Path) -> tuple[int, int] | None:

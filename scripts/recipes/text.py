@@ -127,8 +127,15 @@ def pair(key: str, value: object) -> str:
 
 
 def flow(value: object) -> str:
-    """YAML on one line, which reads back as the same value."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf"))
+    """YAML on one line, which reads back as the same value; what isn't printable is escaped."""
+    text = _dumped(value, allow_unicode=True)
+    return text if text.isprintable() else _dumped(value, allow_unicode=False)
+
+
+def _dumped(value: object, *, allow_unicode: bool) -> str:
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=float("inf"), allow_unicode=allow_unicode
+    )
     return text.removesuffix("\n").removesuffix("...").strip()
 
 

@@ -143,36 +143,57 @@ def test_every_command_in_the_transcripts_prints_what_the_readme_shows(clone: Cl
     clone.stop()
 
 
-def test_ones_own_pth_becomes_an_endpoint_in_five_lines(
-    clone: Clone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The README's blocks as written, on a network that nothing here was made with."""
-    monkeypatch.chdir(clone.tree)
+@pytest.fixture(scope="module")
+def owned(clone: Clone) -> Clone:
+    """A network that nothing here was made with, its labels and a picture, in the folder of the commands."""
     torch.manual_seed(7)
     model = mobilenet_v2(num_classes=2).eval()
     model.classifier[1].bias.data[0] += 1  # untrained scores would be a tie
-    Path("model.py").write_text(
+    Image.open(ROOT / "models/mobilenet_v2/samples/espresso.jpg").save(clone.tree / "cat.jpg")
+    transform = MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
+    writes_expect = next(block for block in blocks("python") if "numpy.save" in block)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(clone.tree)
+        exec(writes_expect, {"model": model, "transform": transform})
+    labels = ["no cat", "no cat"]
+    best = int(np.load(clone.tree / "cat.npy").argmax())
+    labels[best] = "cat"  # what this network, which never learnt, takes for one
+    (clone.tree / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    return clone
+
+
+def answered_labels(clone: Clone, name: str) -> list[str]:
+    answer = json.loads(clone.run(f"curl -s -T cat.jpg http://{PORT}/predictions/{name}"))
+    return [one["label"] for one in answer["predictions"]]
+
+
+def test_ones_own_pth_becomes_an_endpoint_in_three_lines(owned: Clone) -> None:
+    commands = next(block for block in blocks("sh") if "cats" in block).splitlines()
+    assert len(commands) == 3
+    for command in commands[:-1]:
+        owned.run(command)
+    printed = owned.start(commands[-1])
+    assert re.search(r"cats +1\.0 +\d +1 passed \(1 self-recorded\) +input ", printed)
+    assert answered_labels(owned, "cats") == ["cat", "no cat"]
+    owned.stop()
+
+
+def test_a_recipe_written_by_hand_serves(owned: Clone) -> None:
+    folder = owned.tree / "models" / "handmade"
+    (folder / "samples").mkdir(parents=True)
+    for name in ("cats.pth", "labels.txt", "cat.jpg", "cat.npy"):
+        shutil.copy(owned.tree / name, folder / ("samples" if name.startswith("cat.") else "."))
+    (folder / "model.py").write_text(
         "from torchvision.models.mobilenetv2 import MobileNetV2\n\n\nclass CatNet(MobileNetV2):\n"
         '    """The owner\'s network."""\n',
         encoding="utf-8",
     )
-    Image.open(ROOT / "models/mobilenet_v2/samples/espresso.jpg").save("cat.jpg")
-    transform = MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
-    writes_expect = next(block for block in blocks("python") if "numpy.save" in block)
-    exec(writes_expect, {"model": model, "transform": transform})
-    labels = ["no cat", "no cat"]
-    labels[int(np.load("cat.npy").argmax())] = "cat"  # what this network, which never learnt, takes for one
-    Path("labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
-    Path("recipe.yaml").write_text(next(iter(blocks("yaml"))), encoding="utf-8")
-    commands = next(block for block in blocks("sh") if "cats" in block).splitlines()
-    assert len(commands) == 5
-    for command in commands[:-1]:
-        clone.run(command)
-    printed = clone.start(commands[-1])
-    assert "1 passed" in printed
-    answer = json.loads(clone.run(f"curl -s -T cat.jpg http://{PORT}/predictions/cats"))
-    assert {one["label"] for one in answer["predictions"]} == {"cat", "no cat"}
-    clone.stop()
+    text = next(iter(blocks("yaml"))).replace("name: cats\n", "name: handmade\n")
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    printed = owned.start("scripts/pthserve up handmade")
+    assert re.search(r"handmade +1\.0 +1 +1 passed +- ", printed)
+    assert answered_labels(owned, "handmade") == ["cat", "no cat"]
+    owned.stop()
 
 
 def test_a_task_of_ones_own_answers_as_the_readme_says(clone: Clone) -> None:

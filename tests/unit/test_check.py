@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+import yaml
 from rich.console import Console
 
 from handlers.errors import Refusal
@@ -16,6 +21,7 @@ from scripts.catalog import Entry
 from scripts.check import check_all, lines
 from scripts.checking import checks
 from scripts.checking.finding import Finding
+from scripts.checking.seen import Began
 from scripts.errors import CommandError
 from scripts.packing import rehearsal
 from scripts.packing.rehearsal import Report
@@ -246,6 +252,7 @@ class Net(Scale):
 """
 
 LAYERS = """\
+import threading
 import torch
 from torch import nn
 
@@ -257,7 +264,13 @@ class Scale(nn.Module):
 
     def forward(self, x):
         print("hello", flush=True)
+        threading.Thread(target=outlive).start()
         return x * self.scale
+
+
+def outlive():
+    threading.main_thread().join()
+    open("outlived", "w").close()
 """
 
 
@@ -277,9 +290,10 @@ def test_the_clean_interpreter_sees_the_archive_alone_and_records_what_has_no_an
     assert report.recorded == ["a.json.recorded.npy"]
     np.testing.assert_array_equal(np.load(stage / "a.json.recorded.npy"), [1, 2])
     assert not (folder / "a.json.recorded.npy").exists()
+    assert not (stage / "outlived").exists()
 
 
-def test_what_ends_the_interpreter_is_told_behind_what_was_found_before(
+def test_what_ends_the_interpreter_is_told_at_its_step_behind_what_was_found_before(
     places: Places, tmp_path: Path
 ) -> None:
     tiny(places, forward="import os; print('last words', flush=True); os._exit(7)")
@@ -287,12 +301,68 @@ def test_what_ends_the_interpreter_is_told_behind_what_was_found_before(
     stage = staged(places, entry, tmp_path)
     with Children() as children:
         report = rehearsal.examine(entry, stage, places, children, advised=True)
-        with pytest.raises(Refusal, match=r"exit status 7.*; what it printed is in"):
-            rehearsal.rehearse(entry, stage, places, children)
-    assert [one.what for one in report.findings][-2:] == ["input", "archive"]
+    assert [one.what for one in report.findings][-2:] == ["input", "forward pass"]
     assert {one.verdict for one in report.findings[:-1]} == {"pass"}
+    assert "ended with exit status 7, as a worker's would be" in report.findings[-1].detail
     log = places.logs / "rehearsal-tiny-1.0.txt"
     assert "last words" in log.read_text()
+
+
+class Ends(Children):
+    """Children whose program tells of a step that began, and then ends without a word."""
+
+    def __init__(self, status: int, *, advice: bool = False) -> None:
+        super().__init__()
+        self.status, self.advice = status, advice
+
+    def run(self, command: Sequence[str | Path], **_: Any) -> CompletedProcess[str]:
+        Path(command[4]).write_bytes(msgspec.json.encode(Began("a step", 120, advice=self.advice)) + b"\n")
+        return CompletedProcess([], self.status, "last words", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (0, "ended with exit status 0, as"),
+        (-9, "ended by SIGKILL, which the kernel does when memory runs out, as"),
+        (-11, "ended by SIGSEGV, as"),
+        (-99, "ended by signal 99, as"),
+    ],
+)
+def test_how_the_interpreter_ended_is_told_and_archive_refuses(
+    places: Places, tmp_path: Path, status: int, told: str
+) -> None:
+    tiny(places)
+    entry = catalog.find(places, "tiny")
+    with pytest.raises(Refusal) as refused:
+        rehearsal.rehearse(entry, tmp_path / "stage", places, Ends(status))
+    assert told in refused.value.message
+    assert "what it printed is in" in refused.value.hint
+
+
+def test_what_only_advice_runs_into_is_no_refusal(places: Places, tmp_path: Path) -> None:
+    tiny(places)
+    entry = catalog.find(places, "tiny")
+    ends = Ends(-11, advice=True)
+    (found,) = rehearsal.examine(entry, tmp_path / "stage", places, ends, advised=True).findings
+    assert (found.what, found.verdict) == ("a step", "warn")
+    assert "SIGSEGV" in found.detail
+
+
+def test_a_network_that_never_ends_is_ended_and_told_with_where_it_was(
+    places: Places, tmp_path: Path
+) -> None:
+    folder = tiny(places, forward="while True: x = x + 1")
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    limits = {"startupTimeout": 3, "responseTimeout": 1}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe | limits))
+    entry = catalog.find(places, "tiny")
+    stage = staged(places, entry, tmp_path)
+    with Children() as children:
+        last = rehearsal.examine(entry, stage, places, children, advised=False).findings[-1]
+    assert (last.what, last.verdict) == ("forward pass", "fail")
+    assert last.detail == "isn't done after 3 s, and TorchServe gives a worker no more"
+    assert "model.py" in (places.logs / "rehearsal-tiny-1.0.txt").read_text()
 
 
 def test_messages_are_in_the_users_own_paths_with_the_traceback_kept(places: Places, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import textwrap
@@ -77,7 +78,7 @@ class Model:
         recipe = {"batchSize": self.batch_size, "handler": self.handler}
         (self.folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
         trial = Trial(self.folder)
-        return [one.finding for one in step.walk(trial, [*steps.REQUIRED, *steps.ADVISED])]
+        return step.findings(trial, [*steps.REQUIRED, *steps.ADVISED])
 
     def told(self, verdict: str) -> dict[str, str]:
         """what -> detail of the findings with this verdict."""
@@ -101,7 +102,8 @@ def test_a_model_without_mistakes_passes_every_step(linear: Model) -> None:
     linear.sample("a.json", [1, 2, 3, 4], expect=linear.network(torch.tensor([1.0, 2, 3, 4])).tolist())
     found = linear.findings()
     assert {one.verdict for one in found if one.what != "labels"} == {"pass"}
-    assert [one.what for one in found] == [one.what for one in (*steps.REQUIRED, *steps.ADVISED)]
+    every = [one.what for one in (*steps.REQUIRED, *steps.ADVISED)]
+    assert [one.what for one in found] == [what for what in every if what != "time"]
     assert not any(one.remedy for one in found)
 
 
@@ -122,11 +124,88 @@ def test_without_a_sample_the_input_is_made_up_and_proof_is_missing(linear: Mode
         ("return self.fc(x).sum()", "forward pass", "for 1 items the network gave the shape []"),
         ("return self.fc(x) / 0", "finite output", "not finite"),
         ("return self.fc(x[:, :3])", "forward pass", "fails on an input of [4]: RuntimeError"),
+        (
+            "return self.fc(x).view(1, -1)",
+            "same answer in a batch",
+            "4 items the network gave the shape [1, 12]",
+        ),
+        ("torch.manual_seed(0); return F.dropout(self.fc(x), 0.5)", "same answer twice", "F.dropout(p=0.5)"),
     ],
 )
 def test_what_archive_refuses_fails(tmp_path: Path, forward: str, what: str, detail: str) -> None:
     failed = Model(tmp_path / "tiny", LINEAR, forward).told("fail")
     assert detail in failed[what]
+
+
+@pytest.mark.parametrize(
+    ("forward", "remedy"),
+    [
+        ("return self.fc(x, x)", "an item is one tensor here"),
+        ("raise MemoryError('you tried to allocate memory')", "more memory than there is"),
+        ("raise RuntimeError('Found no NVIDIA driver on your system')", "take x.device in forward"),
+        ("raise SystemExit('no licence')", "it would end the worker"),
+        ("return self.fc(x[:, :3])", "compare handler.input"),
+        ("return x, x", "forward returns the tensor that matters"),
+    ],
+)
+def test_what_fails_in_the_network_comes_with_a_remedy_that_fits(
+    tmp_path: Path, forward: str, remedy: str
+) -> None:
+    tiny = Model(tmp_path / "tiny", LINEAR, forward)
+    tiny.sample("a.json", [1, 2, 3, 4])
+    (failed,) = [one for one in tiny.findings() if one.verdict == "fail"]
+    assert failed.what == "forward pass"
+    assert remedy in failed.remedy
+
+
+def test_chance_that_is_rare_is_found_in_the_places_of_a_batch(tmp_path: Path) -> None:
+    seldom = "torch.manual_seed(0); mask = torch.arange(len(x)) != 3; return self.fc(x) * mask[:, None]"
+    assert Model(tmp_path / "tiny", LINEAR, seldom).told("fail").keys() == {"same answer twice"}
+
+
+def test_weights_that_are_not_finite_are_named(linear: Model) -> None:
+    linear.network.fc.weight.data[0, 0] = float("nan")  # type: ignore[union-attr, operator, index]
+    linear.save()
+    assert "fc.weight holds NaN" in linear.told("fail")["finite output"]
+
+
+def test_one_cause_is_not_told_again_by_every_sample(linear: Model) -> None:
+    classify(linear, labels=["a"])
+    linear.sample("a.json", [1, 2, 3, 4])
+    assert linear.told("fail").keys() == {"answer"}
+    assert linear.told("skip")["samples"] == "not tried: answer didn't pass"
+
+
+def test_an_answer_that_json_cannot_hold_is_refused(linear: Model) -> None:
+    (linear.folder / "task.py").write_text(
+        "from handlers.tasks import Tensor\n\nclass Own(Tensor):\n"
+        "    def finish(self, output):\n        return object()\n"
+    )
+    linear.handler["task"] = "task.py:Own"
+    assert "the task fails on an output of [3]: TypeError" in linear.told("fail")["answer"]
+
+
+COLUMN = "self.kind = nn.Embedding(3, 4); self.fc = nn.Linear(7, 3)"
+USES_COLUMN = "return self.fc(torch.cat([self.kind(x[:, 0].long()), x[:, 1:]], 1))"
+
+
+def test_inputs_that_are_made_up_and_refused_are_no_fault_of_the_network(tmp_path: Path) -> None:
+    tiny = Model(tmp_path / "tiny", COLUMN, USES_COLUMN)
+    tiny.sample("a.json", [2, 7.5, 30, 1])  # the first column is one of three kinds
+    tiny.sample("b.json", [1, 3.5, 40, 1])
+    found = tiny.findings()
+    assert not [one for one in found if one.verdict in ("warn", "fail")]
+    assert not [one for one in found if "can't be told" in one.detail]
+
+
+def test_a_batch_that_takes_longer_than_torchserve_waits_is_told(
+    linear: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 121)
+    monkeypatch.setattr("scripts.checking.steps.trial.perf_counter", lambda: next(clock))
+    found = {one.what: one for one in linear.findings()}
+    assert found["time"].detail == "a batch of 4 takes 121 s here, and after 120 s TorchServe ends the worker"
+    assert found["time"].remedy == "raise responseTimeout, or lower batchSize"
 
 
 def test_a_failing_step_hides_nothing_that_can_still_run(linear: Model) -> None:
@@ -256,6 +335,13 @@ def test_every_kind_of_chance_is_seen(tmp_path: Path, call: str, told: str) -> N
     assert f"{told} in Net (model.py:14)" in tiny.told("warn")["dropout"]
 
 
+def test_random_numbers_come_with_another_remedy_than_dropout(tmp_path: Path) -> None:
+    tiny = Model(tmp_path / "tiny", LINEAR, "torch.randn(3); return self.fc(x)")
+    (found,) = [one for one in tiny.findings() if one.what == "dropout"]
+    assert "randn() in Net" in found.detail
+    assert "F.dropout" not in found.remedy
+
+
 def test_a_module_that_forward_puts_into_training_is_named(tmp_path: Path) -> None:
     tiny = Model(
         tmp_path / "tiny",
@@ -322,6 +408,26 @@ def test_batch_norm_that_uses_the_batch_at_hand_is_found_even_with_batches_of_on
     assert "BatchNorm in norm (BatchNorm2d)" in tiny.told("fail")["same answer in a batch"]
 
 
+@pytest.mark.parametrize(
+    ("norm", "told"),
+    [
+        ("nn.GroupNorm(2, 4)", "there is none"),
+        ("nn.InstanceNorm2d(4)", "there is none"),
+        ("nn.InstanceNorm2d(4, track_running_stats=True)", "1 layers use training's statistics"),
+        ("torchvision.ops.FrozenBatchNorm2d(4)", "there is none"),
+    ],
+)
+def test_other_norms_are_no_batch_norm_at_fault(tmp_path: Path, norm: str, told: str) -> None:
+    init = NORMED.format(args="").replace("nn.BatchNorm2d(4)", norm)
+    tiny = Model(tmp_path / "tiny", init, RUN_NORMED)
+    tiny.handler["input"] = {"kind": "image", "mode": "L", "resize": [8, 8]}
+    tiny.sample("a.png", picture(0))
+    if hasattr(tiny.network.norm, "running_mean") and tiny.network.norm.running_mean is not None:
+        tiny.network.norm.running_mean.fill_(0.5)  # type: ignore[union-attr, operator]
+        tiny.save()
+    assert tiny.told("pass")["BatchNorm"] == told
+
+
 def test_running_statistics_that_serving_changes_are_named(tmp_path: Path) -> None:
     tiny = normed(tmp_path, "self.norm.train(); " + RUN_NORMED)
     tiny.batch_size = 1
@@ -335,7 +441,7 @@ def test_batch_norm_that_never_saw_an_input_is_told(tmp_path: Path) -> None:
     assert tiny.told("pass")["BatchNorm"] == "1 layers use training's statistics"
     tiny.network.norm.reset_running_stats()  # type: ignore[union-attr, operator]
     tiny.save()
-    assert "all 1 layers have running_mean 0" in tiny.told("warn")["BatchNorm"]
+    assert "running_mean is 0 and running_var 1 everywhere (1 layers)" in tiny.told("warn")["BatchNorm"]
     assert "input scale" not in tiny.told("warn")
 
 
@@ -366,6 +472,42 @@ def test_the_factor_is_the_one_between_samples_and_training(tmp_path: Path) -> N
     told = tiny.told("pass")["input scale"]
     factor = float(told.partition(" is ")[2].split()[0])
     assert factor == pytest.approx(0.25, rel=0.1)
+
+
+def first_normed(folder: Path, trained: torch.Tensor) -> Model:
+    """BatchNorm over the columns of a table, as it is after these rows."""
+    tiny = Model(
+        folder / "tiny",
+        "self.norm = nn.BatchNorm1d(4); self.fc = nn.Linear(4, 3)",
+        "return self.fc(self.norm(x))",
+    )
+    tiny.network.train()
+    tiny.network.norm.momentum = None  # type: ignore[union-attr]
+    tiny.network(trained)
+    tiny.save()
+    return tiny
+
+
+def test_rows_of_a_table_may_be_all_zeros(tmp_path: Path) -> None:
+    drawn = torch.rand(1000, 4, generator=torch.Generator().manual_seed(0))
+    tiny = first_normed(tmp_path, 10.0 * (drawn < 0.05))
+    tiny.sample("a.json", [0, 0, 0, 0.1])
+    tiny.sample("b.json", [0, 0, 0, 0])
+    assert tiny.told("pass")["input scale"].endswith("they are too few to tell more")
+
+
+def test_numbers_that_are_far_too_large_are_told_in_words_of_numbers(tmp_path: Path) -> None:
+    tiny = first_normed(tmp_path, torch.randn(1000, 4, generator=torch.Generator().manual_seed(0)))
+    tiny.sample("a.json", [100, -200, 300, 50])
+    (found,) = [one for one in tiny.findings() if one.what == "input scale"]
+    assert found.verdict == "warn"
+    assert "255" not in found.detail + found.remedy
+
+
+def test_a_network_that_was_trained_on_flat_pictures_is_not_suspected(tmp_path: Path) -> None:
+    tiny = normed(tmp_path, scale=1 / 255)
+    tiny.handler["input"] = {"kind": "image", "mode": "L", "resize": [8, 8], "rescale_factor": 1 / 255**2}
+    assert "input scale" not in tiny.told("warn")
 
 
 def ours(folder: Path, name: str, **changed: object) -> Model:
@@ -449,6 +591,8 @@ def classify(tiny: Model, **output: object) -> Model:
     [
         ("return self.fc(x).softmax(1)", {}, "softmax is applied twice"),
         ("return self.fc(x).softmax(1)", {"activation": "sigmoid"}, "sigmoid is applied twice"),
+        ("return self.fc(x).sigmoid()", {}, "softmax is applied on top of sigmoid"),
+        ("return self.fc(x.square().mean(1, keepdim=True).expand(-1, 4))", {}, ""),
         ("return self.fc(x).sigmoid()", {"activation": "sigmoid"}, "sigmoid is applied twice"),
         ("return self.fc(x)[:, :1]", {}, "every answer has the score 1"),
         ("return self.fc(x * 0)", {}, "are the same for"),
@@ -465,6 +609,19 @@ def test_outputs_tell_of_an_activation_too_many(
     assert ("outputs" in warned) == bool(told)
 
 
+@pytest.mark.parametrize("bounds", [{}, {"minimum": 0, "maximum": 49}])
+def test_words_whose_order_means_nothing_are_no_constant(tmp_path: Path, bounds: dict[str, int]) -> None:
+    words = "self.words = nn.EmbeddingBag(50, 4); self.fc = nn.Linear(4, 3)"
+    tiny = classify(Model(tmp_path / "tiny", words, "return self.fc(self.words(x))"))
+    tiny.handler["input"] = {"kind": "tensor", "shape": [8], "dtype": "int64", **bounds}
+    assert tiny.told("warn").keys() == {"samples"}
+
+
+def test_inputs_that_are_alike_prove_no_constant(linear: Model) -> None:
+    linear.sample("a.json", [0, 0, 0, 0])
+    assert linear.told("skip")["outputs"] == "needs 3 different inputs that give outputs of one size"
+
+
 @pytest.mark.parametrize(("count", "verdict"), [(2, "fail"), (3, "pass"), (4, "fail")])
 def test_labels_are_as_many_as_outputs(linear: Model, count: int, verdict: str) -> None:
     classify(linear, labels=["a", "b", "c", "d"][:count])
@@ -477,8 +634,8 @@ def test_labels_are_as_many_as_outputs(linear: Model, count: int, verdict: str) 
     ("labels", "told"),
     [
         (["a", "b", "b"], "'b' 2 times"),
-        (["a", "", "c"], "1 are empty"),
-        (["", "", ""], "3 are empty"),
+        (["a", "", "c"], "empty 1 times"),
+        (["", "", ""], "empty 3 times"),
     ],
 )
 def test_labels_that_cannot_be_told_apart(linear: Model, labels: list[str], told: str) -> None:
@@ -520,5 +677,5 @@ def test_looking_for_mistakes_never_fails_a_model(linear: Model, monkeypatch: py
 @pytest.mark.parametrize("name", ["diabetes", "diabetes_risk", "digits_cnn", "digits_mlp"])
 def test_no_model_of_ours_is_suspected(name: str) -> None:
     trial = Trial(ROOT / "models" / name)
-    found = [one.finding for one in step.walk(trial, [*steps.REQUIRED, *steps.ADVISED])]
+    found = step.findings(trial, [*steps.REQUIRED, *steps.ADVISED])
     assert not [one for one in found if one.verdict in ("warn", "fail")]

@@ -381,3 +381,36 @@ def test_a_damaged_checkpoint_is_refused_or_gives_tensors(
     else:
         assert str(path) in str(state)
     checkpoint.is_torchscript(path)
+
+
+def test_densenets_from_before_0_4_get_the_names_of_today() -> None:
+    """As torchvision's published files have them; nothing else that resembles them is touched."""
+    old = [
+        "features.denseblock1.denselayer12.norm.1.weight",
+        "features.denseblock1.denselayer12.conv.2.weight",
+    ]
+    kept = ["features.norm0.weight", "norm.1.weight", "denselayer1.norm.3.weight"]
+    found = checkpoint.without_wrappers({name: torch.ones(1) for name in [*old, *kept]})
+    assert list(found) == [
+        "features.denseblock1.denselayer12.norm1.weight",
+        "features.denseblock1.denselayer12.conv2.weight",
+        *kept,
+    ]
+
+
+def test_what_training_put_among_the_weights_is_left_out(tmp_path: Path) -> None:
+    weights = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.ones(2)}
+    torch.save({**weights, "epoch": 3, "classes": ["cat", "dog"]}, tmp_path / "w.pth")
+    assert list(checkpoint.read(tmp_path / "w.pth")) == list(weights)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        {"loss": torch.ones(2), "epoch": 3},
+        {"val.loss": torch.ones(2), "epoch": 3},
+        {"a.b": torch.ones(2), "c.d": torch.ones(2), "epoch": 3, "lr": 0.1, "best": 1},
+    ],
+)
+def test_a_few_tensors_among_metrics_are_no_weights(saved: dict[str, object]) -> None:
+    assert not checkpoint.is_state_dict(saved)

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from scripts.errors import CommandError
-from scripts.processes.children import Children, bare_environment
+from scripts.places import ROOT
+from scripts.processes.children import LONGEST, Children, bare_environment
 
 FOREVER = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 
@@ -49,3 +50,50 @@ def test_stop_ends_what_runs_with_its_own_children_and_starts_no_more() -> None:
     assert psutil.wait_procs(family, timeout=5)[1] == []
     with pytest.raises(CommandError, match="stopped"):
         children.run([sys.executable, "-c", "pass"])
+
+
+LEAVES = """
+import subprocess, sys
+left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(left.pid)
+"""
+
+
+def test_what_a_program_leaves_running_is_ended_with_it() -> None:
+    done = Children().run([sys.executable, "-c", LEAVES])
+    assert done.returncode == 0
+    assert _gone(int(done.stdout))
+
+
+CALLS = f"""
+import sys
+from scripts.processes.children import Children
+Children().run([sys.executable, "-c", {FOREVER!r}])
+"""
+
+
+def test_a_program_does_not_outlive_us_when_we_are_killed() -> None:
+    caller = psutil.Popen([sys.executable, "-c", CALLS], cwd=ROOT)
+    deadline = time.monotonic() + 20
+    while not (family := [one for one in caller.children() if "time.sleep" in " ".join(one.cmdline())]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    caller.kill()
+    caller.wait()
+    assert _gone(family[0].pid)
+
+
+def _gone(pid: int) -> bool:
+    """Whether the process ends within seconds; one that nobody has waited for is a zombie."""
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_of_very_much_output_the_end_is_kept() -> None:
+    done = Children().run([sys.executable, "-c", "print('begin'); print('-' * 3_000_000); print('end')"])
+    assert done.stdout.endswith("-\nend\n")
+    assert len(done.stdout) == LONGEST

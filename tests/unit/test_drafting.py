@@ -55,6 +55,60 @@ def assert_same(network: nn.Module, made: nn.Module, rows: torch.Tensor) -> None
 # Chains
 
 
+def test_an_autoencoders_code_is_not_activated(tmp_path: Path) -> None:
+    network = Named(
+        encoder=nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 2)),
+        decoder=nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 12)),
+    )
+    found, made = drafted(network, tmp_path)
+    rows = torch.randn(5, 12)
+    with torch.inference_mode():
+        torch.testing.assert_close(made(rows), network.decoder(network.encoder(rows)))
+    assert "self.encoder(x)  # confirm: no activation after it" in found.source
+
+
+def test_convolutions_of_several_kernels_run_beside_each_other(tmp_path: Path) -> None:
+    network = Named(
+        embedding=nn.Embedding(50, 20),
+        convs=nn.ModuleList(nn.Conv2d(1, 20, (size, 20)) for size in (3, 4, 5)),
+        fc=nn.Linear(60, 2),
+    )
+    found, made = drafted(network, tmp_path)
+    assert isinstance(made.convs, nn.ModuleList)
+    assert {one.groups for one in made.convs} == {1}
+    assert found.forward == "missing"
+
+
+def test_what_follows_patches_is_normed_as_features(tmp_path: Path) -> None:
+    network = Named(
+        patch_embed=nn.Conv2d(3, 64, 16, 16),
+        norm1=nn.LayerNorm(64),
+        qkv=nn.Linear(64, 192),
+        head=nn.Linear(64, 5),
+    )
+    _, made = drafted(network, tmp_path)
+    assert isinstance(made.norm1, nn.LayerNorm)
+    convolved = Named(conv=nn.Conv2d(3, 64, 3), norm1=nn.GroupNorm(32, 64), head=nn.Linear(64, 5))
+    _, made = drafted(convolved, tmp_path)
+    assert isinstance(made.norm1, nn.GroupNorm)
+
+
+def test_a_long_first_table_is_an_embedding_and_a_short_one_a_layer(tmp_path: Path) -> None:
+    table = Named(encoder=nn.Embedding(1000, 16), gru=nn.GRU(16, 8), decoder=nn.Linear(8, 1000))
+    found, made = drafted(table, tmp_path)
+    assert isinstance(made.encoder, nn.Embedding)
+    assert any("which tables are Embedding" in clause for clause in found.unknown)
+    _, made = drafted(Named(a=nn.Linear(16, 999, bias=False), b=nn.Linear(999, 3)), tmp_path)
+    assert isinstance(made.a, nn.Linear)
+    _, made = drafted(Named(fc=nn.Linear(512, 1000, bias=False)), tmp_path)
+    assert isinstance(made.fc, nn.Linear)
+
+
+def test_heads_beside_each_other_leave_the_outputs_open(tmp_path: Path) -> None:
+    found, _ = drafted(Named(body=nn.Linear(8, 6), age=nn.Linear(6, 1), sex=nn.Linear(6, 2)), tmp_path)
+    assert (found.forward, found.outputs) == ("missing", None)
+
+
 def test_a_sequential_of_linear_layers_is_itself_again(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.BatchNorm1d(32), nn.Linear(32, 10))
     found, made = drafted(network, tmp_path)
@@ -213,10 +267,10 @@ def test_blocks_that_differ_by_numbers_share_a_class_with_arguments(tmp_path: Pa
         for number in (1, 2, 3)
     }
     found, made = drafted(Named(**blocks), tmp_path)
-    assert "class Part1(nn.Module):" in found.source
+    assert "class Part(nn.Module):" in found.source
     assert "def __init__(self, input_size: int) -> None:" in found.source
     assert "self.rnn = nn.LSTM(input_size, 4, batch_first=True)" in found.source
-    assert "self.part3 = Part1(input_size=3)" in found.source
+    assert "self.part3 = Part(input_size=3)" in found.source
     assert type(made.part1) is type(made.part3)
 
 
@@ -290,9 +344,9 @@ def test_tied_and_half_tensors_are_told() -> None:
 
 def test_the_file_is_named_unless_its_name_could_end_the_docstring() -> None:
     state = nn.Linear(2, 3).state_dict()
-    assert "in cats-v2.pth.\n" in draft(state, "cats-v2.pth").source
+    assert "in cats-v2.pth, and load" in draft(state, "cats-v2.pth").source
     for hostile in ('a"""b.pth', "a\\", "a\nb", "x" * 300):
-        assert "in the checkpoint.\n" in draft(state, hostile).source
+        assert "in the checkpoint, and load" in draft(state, hostile).source
 
 
 def test_drafts_read_like_our_code(tmp_path: Path) -> None:

@@ -227,4 +227,8 @@ def test_the_exit_status_says_whether_it_can_be_served(
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     steps = printed.partition("left to do:\n")[2].splitlines()
     assert steps[0] == " 1. forward pass: raises NotImplementedError; write forward in model.py"
-    assert steps[-2:] == [" 2. scripts/pthserve check cats", " 3. scripts/pthserve up cats"]
+    assert steps[1].startswith(" 2. architecture and input: assumed, and nothing proves it yet; compare")
+    assert "DECIDE in " in steps[1]
+    assert "`confirm` in model.py" in steps[1]
+    assert steps[2].startswith(" 3. samples: give one with `expect`, which proves that for good: ")
+    assert steps[3:] == [" 4. scripts/pthserve check cats", " 5. scripts/pthserve up cats"]

@@ -89,3 +89,10 @@ def test_only_weights_of_a_pickled_module_have_a_class() -> None:
     opened = Opened(Path("w.pth"), "torch zip", {"raw": STATE, "model": pickled()}, 0)
     classes = {one.key: pickled_class(opened, one) for one in choices(opened)}
     assert classes == {"raw": None, "model": "cats.net.CatNet"}
+
+
+def test_a_subclass_of_a_dict_is_no_pickled_model() -> None:
+    saved = Foreign("cats.Ordered", ())
+    saved.pairs.extend(STATE.items())
+    opened = Opened(Path("w.pth"), "torch zip", saved, 0)
+    assert pickled_class(opened, choices(opened)[0]) is None

@@ -70,3 +70,8 @@ def test_labels_come_in_the_order_of_the_outputs(key: str, value: object) -> Non
 )
 def test_what_is_no_complete_map_gives_none(key: str, value: object) -> None:
     assert labels(key, value) == ()
+
+
+def test_names_that_nobody_gave_are_no_labels() -> None:
+    assert labels("id2label", {"0": "LABEL_0", "1": "LABEL_1"}) == ()
+    assert labels("id2label", {"0": "LABEL_0", "1": "cat"}) == ("LABEL_0", "cat")

@@ -14,6 +14,7 @@ from torchvision import models
 from handlers import network as rebuilding
 from handlers.meta import WithoutWeights
 from handlers.recipe import Architecture
+from scripts.architectures.form import Form
 from scripts.architectures.match import Match
 from tests.shapes import CLASSIFIERS, WITH_BACKBONE, built, identified, shapes_of
 
@@ -127,16 +128,60 @@ def test_a_metric_inside_the_prefix_lies_beside_the_network_too() -> None:
 def test_a_network_that_goes_on_beside_its_prefix_is_no_whole_one() -> None:
     shapes = {**shapes_of(built("resnet18", num_classes=64), "cnn."), "head.weight": (5, 64)}
     match = identified(shapes)[0]
-    assert (match.builder, match.fit, match.prefix) == ("resnet18", "near", "cnn.")
-    assert (match.beside, match.changed) == (("head.weight",), ())
+    assert (match.builder, match.fit, match.prefix) == ("resnet18", "part", "cnn.")
+    assert (match.beside, match.changed, match.left_out) == (("head.weight",), (), ())
+    assert match.args == {"num_classes": 64}
 
 
 def test_a_head_outside_the_prefix_is_no_missing_head() -> None:
     network = built("resnet50")
     network.fc = nn.Identity()
     match = identified({**shapes_of(network, "backbone."), "head.weight": (5, 2048), "head.bias": (5,)})[0]
-    assert (match.builder, match.fit, match.changed) == ("resnet50", "near", ("fc",))
+    assert (match.builder, match.fit, match.changed) == ("resnet50", "part", ("fc",))
     assert match.beside == ("head.weight", "head.bias")
+    assert (match.around, match.form) == (("head",), Form())
+    assert not any("fc" in clause for clause in match.unknown)
+
+
+def test_a_head_called_like_the_builders_own_outside_the_prefix_is_not_taken_for_it() -> None:
+    network = built("resnet18")
+    network.fc = nn.Identity()
+    shapes = {**shapes_of(network, "model.net."), "model.fc.weight": (5, 512), "criterion.weight": (5,)}
+    match = identified(shapes)[0]
+    assert (match.fit, match.prefix, match.changed, match.args) == ("part", "model.net.", ("fc",), {})
+    assert (match.around, match.left_out) == (("model.fc",), ("criterion.weight",))
+    assert "what criterion.weight is for: it is left out" in match.unknown
+
+
+@pytest.mark.parametrize("cut", [-1, -2])
+def test_a_network_in_a_sequential_of_its_children_is_a_part(cut: int) -> None:
+    network = built("resnet18")
+    shapes = shapes_of(nn.Sequential(*list(network.children())[:cut]), "features.")
+    (match,) = identified({**shapes, "fc.weight": (5, 512)})
+    assert (match.builder, match.fit, match.prefix) == ("resnet18", "part", "features.")
+    assert (match.form.children[0], match.changed, match.around) == ("conv1", ("fc",), ("fc",))
+    assert match.difference.missing == {"fc.weight": (1000, 512), "fc.bias": (1000,)}
+
+
+@pytest.mark.parametrize("prefix", ["features.", "net.encoder."])
+def test_the_features_of_a_network_are_a_part(prefix: str) -> None:
+    shapes = shapes_of(built("efficientnet_b0").features, prefix)
+    (match,) = identified({**shapes, "fc.weight": (5, 1280)})
+    assert (match.builder, match.fit, match.prefix) == ("efficientnet_b0", "part", prefix)
+    assert (match.form.taken, match.around) == ("features", ("fc",))
+
+
+def test_children_in_another_order_are_no_part() -> None:
+    network = built("resnet18")
+    body = nn.Sequential(*list(network.children())[:-1][::-1])
+    assert identified({**shapes_of(body, "features."), "fc.weight": (5, 512)}) == []
+
+
+def test_what_is_no_classifier_is_no_part_but_what_it_is_built_on_is() -> None:
+    shapes = {**shapes_of(built("fcn_resnet50"), "net."), "more.weight": (5, 21)}
+    (match,) = identified(shapes)
+    assert (match.builder, match.fit, match.prefix) == ("resnet50", "part", "net.backbone.")
+    assert match.around == ("net.classifier", "more")
 
 
 # Changed

@@ -71,3 +71,18 @@ def test_channels_that_no_picture_has_are_a_tensor() -> None:
 def test_a_sample_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"gone\.json isn't there"):
         preparation.from_shapes(None, None, [tmp_path / "gone.json"])
+
+
+@pytest.mark.parametrize(("count", "mode"), [(28 * 30, "L"), (3 * 28 * 30, "RGB")])
+def test_numbers_as_many_as_the_samples_pixels_are_a_flattened_picture(
+    tmp_path: Path, count: int, mode: str
+) -> None:
+    found = preparation.from_shapes(None, [count], [picture(tmp_path / "a.png", (30, 28))])
+    assert found.inputs == ImageInput(mode=mode, resize=[28, 30], flatten=True)
+    assert found.assumed
+
+
+def test_numbers_of_another_count_stay_numbers(tmp_path: Path) -> None:
+    sample = picture(tmp_path / "a.png", (30, 28))
+    assert preparation.from_shapes(None, [28 * 30 + 1], [sample]).inputs == TensorInput(shape=[28 * 30 + 1])
+    assert preparation.from_shapes(None, [28 * 30], []).inputs == TensorInput(shape=[28 * 30])

@@ -136,6 +136,21 @@ def test_rollback_goes_back_as_far_as_there_are_versions(
 
 
 @pytest.mark.usefixtures("follower")
+def test_what_an_archive_assumes_is_told_when_callers_are_led_to_it(
+    places: Places, console: Console, clock: Clock
+) -> None:
+    pack(places.store, "a", "2", handler={"assumed": ["input"]})
+    promote.promote(places, "a", "2", console)
+    assert printed(console).count("a: NOTE: handler.input is assumed: ") == 1
+    clock.sleep(1)
+    promote.promote(places, "a", "3", console)
+    assert printed(console).count("assumed") == 1 + 1  # the note names handler.assumed, too
+    clock.sleep(1)
+    rollback(places, "a", console)
+    assert printed(console).count("a: NOTE: handler.input is assumed: ") == 2
+
+
+@pytest.mark.usefixtures("follower")
 def test_rollback_without_the_archive_changes_nothing(places: Places, console: Console, clock: Clock) -> None:
     promote.promote(places, "a", "2", console)
     clock.sleep(1)

@@ -1,5 +1,6 @@
 """The folder that init writes: whole or not at all, never over another, names that no file can spoil."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,36 @@ def test_samples_that_cannot_be_taken_are_refused(tmp_path: Path) -> None:
         files.sample_names(Asked(tmp_path / "a.pth", samples=(tmp_path / "cat.jpg",)))
     with pytest.raises(CommandError, match="there are 1 of --sample and 2 of --expect"):
         files.sample_names(Asked(tmp_path / "a.pth", samples=(tmp_path / "x",), expect=("a", "b")))
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "samples", "recipe.yaml", "seal.json", "model.py"])
+def test_weights_take_no_other_files_name(name: str) -> None:
+    path = Path(name)
+    assert files.weights_name(Asked(path), opened(path)) == "weights.pth"
+
+
+def test_a_file_without_a_usable_letter_needs_a_name() -> None:
+    with pytest.raises(CommandError, match=r"код\.pth: no letter of its name.*; give --name"):
+        files.name_of(Asked(Path("код.pth")))
+
+
+def test_a_full_disk_is_told_as_that_when_weights_are_taken_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pth"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))  # Python ignores the signal
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            files.put_weights(path, Asked(path), opened(path, refused=("x.Y",)), {"a": torch.ones(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def test_a_path_that_steers_a_terminal_is_shown_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[2J\u202e.pth"
+    path.write_bytes(b"weights")
+    told = files.put_weights(tmp_path / "linked", Asked(path, link=True), opened(path), {})
+    assert told.isprintable()
+    told = files.put_weights(tmp_path / "b.pth", Asked(path), opened(path, refused=("x.Y",)), {})
+    assert told.isprintable()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from msgspec import UNSET
 from torch import nn
+from torchvision import models
 
 from handlers.mismatch import Mismatch
 from handlers.recipe import Architecture
@@ -16,7 +17,9 @@ from scripts.inspection.opened import Format, Opened
 from scripts.inspection.weights import Weights
 from scripts.recipes import network
 from scripts.recipes.asked import Asked
+from scripts.recipes.decided import Network
 from scripts.recipes.network import Found
+from tests.shapes import identified, shapes_of
 
 PATH = Path("a.pth")
 FITS = Mismatch({}, {}, {})
@@ -89,6 +92,21 @@ def test_near_and_ordered_matches_are_drafted_not_taken() -> None:
     names["Network"]().load_state_dict(SMALL.state_dict())
 
 
+def test_a_published_part_gives_the_pictures_and_a_draft_the_network() -> None:
+    net = models.resnet18(weights=None)
+    net.fc = nn.Identity()
+    trained = nn.ModuleDict({"backbone": net, "head": nn.Linear(512, 3), "loss": nn.Linear(2, 2)})
+    inner = identified(shapes_of(trained))[0]
+    opened = Opened(PATH, "torch zip", {}, 0)
+    found = network.decide(Asked(PATH), opened, Weights(None, dict(trained.state_dict())), [inner])
+    assert found.match is inner
+    assert found.network.summary == "torchvision's resnet18 behind 'backbone.', with head beside it"
+    assert found.network.architecture == Architecture(class_="model.py:Network")
+    assert (found.network.strip_prefix, found.network.allow_unexpected) == ("", ("loss.*",))
+    assert (found.network.drafted, found.network.outputs) == (True, 3)
+    assert not any("mean and std" in clause for clause in found.network.unknown)
+
+
 def test_torchscript_brings_its_own() -> None:
     assert decide(form="TorchScript").network.architecture is UNSET
 
@@ -121,3 +139,26 @@ def test_a_head_of_its_own_is_built_by_a_factory() -> None:
     assert found.network.architecture.factory == "model.py:network"
     assert found.network.outputs == 5
     assert found.network.drafted  # what stands between the two layers, nothing tells
+
+
+def recognised(net: nn.Module) -> Network:
+    matches = identified(shapes_of(net))
+    return network.decide(
+        Asked(PATH), Opened(PATH, "torch zip", {}, 0), Weights(None, net.state_dict()), matches
+    ).network
+
+
+def test_a_replaced_module_with_an_open_question_makes_the_architecture_assumed() -> None:
+    net = models.resnet18(num_classes=3)
+    net.conv1 = nn.Conv2d(3, 64, 3, bias=False)  # stride and pooling are anyone's guess
+    found = recognised(net)
+    assert any("stride" in clause for clause in found.unknown)
+    assert found.drafted
+
+
+def test_a_grey_stem_asks_about_inputs_alone() -> None:
+    net = models.resnet18(num_classes=3)
+    net.conv1 = nn.Conv2d(1, 64, 7, bias=False)
+    found = recognised(net)
+    assert found.unknown == ()
+    assert not found.drafted

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +106,10 @@ def test_no_word_of_a_file_ends_its_comment_or_changes_the_recipe(clause: str, k
     assert found.handler.weights_key == key
     assert found.handler.architecture == network.architecture
     assert found.handler.assumed == ["input"]
+
+
+def test_words_of_any_script_stay_readable_and_what_steers_is_escaped() -> None:
+    assert text.pair("weights_key", "模型") == "weights_key: 模型"
+    hostile = text.pair("weights_key", "模\u202e\x1b[2J\n型")
+    assert hostile.isprintable()
+    assert yaml.safe_load(hostile) == {"weights_key": "模\u202e\x1b[2J\n型"}

@@ -27,6 +27,19 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     return found
 
 
+def test_what_an_archive_from_elsewhere_assumes_is_told(
+    tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(store=tmp_path / "store")
+    for version, assumed in (("1.0", []), ("2.0", ["input"])):
+        pack(places.store, "a", version, handler={"assumed": assumed})
+    monkeypatch.setattr(register, "stored", lambda _, path: ("a", path.stem.partition("-")[2]))
+    assert register.archived(places, "elsewhere/a-1.0.mar", console) == ("a", "1.0")
+    assert printed(console) == ""
+    assert register.archived(places, "elsewhere/a-2.0.mar", console) == ("a", "2.0")
+    assert printed(console).startswith("a: NOTE: handler.input is assumed: ")
+
+
 def versions(places: Places) -> list[str]:
     return list(wanted.load(places).models["a"].versions)
 

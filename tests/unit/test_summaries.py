@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from handlers.inert import Foreign
-from scripts.inspection.summaries import sized, summary
+from scripts.inspection.summaries import MOST, sized, summary
 
 
 def made(name: str, state: object) -> Foreign:
@@ -68,3 +68,9 @@ def test_a_value_that_holds_itself_is_told() -> None:
 )
 def test_bytes_are_told_in_the_unit_that_fits(size: float, told: str) -> None:
     assert sized(size) == told
+
+
+def test_of_a_value_without_end_only_the_beginning_is_counted() -> None:
+    tensors = [torch.zeros(1) for _ in range(3)]
+    value = {"params": [*tensors, *[{} for _ in range(MOST)], torch.zeros(1)]}
+    assert summary(value) == "at least 3 tensors, 12 B"

@@ -12,7 +12,7 @@ from handlers import checkpoint
 from handlers.errors import BadCheckpoint
 from handlers.inert import Foreign
 from scripts.inspection.opened import Opened
-from scripts.inspection.weights import Extra, Weights, choices, extras
+from scripts.inspection.weights import MOST_BESIDE, Extra, Weights, choices, extras
 
 STATE = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.ones(2)}
 
@@ -217,3 +217,61 @@ def test_extras_of_a_tree_that_refers_to_itself_end() -> None:
     loop: dict[str, object] = {f"k{index}": index for index in range(100)}
     loop.update({f"self{index}": loop for index in range(1000)})
     assert {one.key for one in beside({"net": STATE, "loop": loop})} == {"loop"}
+
+
+def subclassed(**pairs: object) -> Foreign:
+    """An instance of a dict's subclass, as its pickle leaves it."""
+    found = Foreign("cats.Config", ())
+    found.pairs.extend(pairs.items())
+    return found
+
+
+def test_weights_in_a_subclass_of_a_dict_are_weights() -> None:
+    state = Foreign("cats.Ordered", ())
+    state.pairs.extend(STATE.items())
+    (only,) = choices(opened(state))
+    assert (only.key, list(only.state)) == (None, list(STATE))
+    found = opened(subclassed(model=state, epoch=3))
+    (inside,) = choices(found)
+    assert (inside.key, list(inside.state)) == ("model", list(STATE))
+    assert extras(found, inside) == [Extra("epoch", "3")]
+
+
+def test_what_stands_among_the_weights_is_beside_them() -> None:
+    found = opened({**STATE, "epoch": 3, "fc._extra_state": b"", "classes": ["cat", "dog"]})
+    (only,) = choices(found)
+    assert list(only.state) == list(STATE)
+    told = extras(found, only)
+    assert told == [Extra("epoch", "3"), Extra("classes", "2 labels: cat, dog", ("cat", "dog"))]
+
+
+def test_the_config_beside_the_file_may_hold_labels() -> None:
+    found = Opened(
+        Path("model.safetensors"), "safetensors", STATE, 0, config={"id2label": {"0": "cat", "1": "dog"}}
+    )
+    told = extras(found, choices(found)[0])
+    assert [one.key for one in told] == ["config.json", "config.json.id2label"]
+    assert told[1].labels == ("cat", "dog")
+
+
+def test_only_so_many_entries_are_looked_at() -> None:
+    found = opened({"model": STATE, **{f"k{number}": number for number in range(MOST_BESIDE + 7)}})
+    told = extras(found, choices(found)[0])
+    assert len(told) == MOST_BESIDE + 1
+    assert told[-1] == Extra("...", "and 7 more entries")
+
+
+def test_what_a_file_refers_to_often_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{number}" for number in range(50)]
+    inside = {f"classes_{number}": names for number in range(50)}
+    looked: list[object] = []
+
+    def counting(key: str, value: object) -> tuple[str, ...]:
+        looked.append(value)
+        return ()
+
+    monkeypatch.setattr("scripts.inspection.beside.labels", counting)
+    found = opened({"model": STATE, **{f"k{number}": inside for number in range(50)}})
+    told = extras(found, choices(found)[0])
+    assert len(told) == 50
+    assert looked == [names]

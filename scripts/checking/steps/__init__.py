@@ -6,7 +6,7 @@ nothing in here imports anything of `scripts` but this package and what findings
 
 from __future__ import annotations
 
-from scripts.checking.steps import mistakes, opening, running, sampling, scale
+from scripts.checking.steps import mistakes, opening, running, sameness, sampling, scale
 from scripts.checking.steps.step import Step
 
 REQUIRED = (
@@ -16,14 +16,15 @@ REQUIRED = (
     Step("input", ("task",), running.input_),
     Step("forward pass", ("architecture", "input"), running.forward),
     Step("finite output", ("forward pass",), running.finite),
-    Step("same answer twice", ("forward pass",), running.twice),
-    Step("same answer in a batch", ("forward pass",), running.company),
+    Step("same answer twice", ("forward pass",), sameness.twice),
+    Step("same answer in a batch", ("same answer twice",), sameness.company),
     Step("answer", ("forward pass",), running.answer),
     Step("samples", ("task", "architecture"), sampling.samples),
 )
 """What `archive` refuses to pack without."""
 
 ADVISED = (
+    Step("time", ("forward pass",), running.time, advice=True),
     Step("eval mode", ("architecture", "input"), running.eval_mode, advice=True),
     Step("dropout", ("forward pass",), mistakes.dropout, advice=True),
     Step("BatchNorm", ("forward pass",), mistakes.batch_norm, advice=True),

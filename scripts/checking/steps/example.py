@@ -14,6 +14,9 @@ from handlers.recipe import ImageInput, TensorInput
 from handlers.wire import EncodedImage, Item, Numbers
 from scripts.checking.steps.trial import NotTried, Trial
 
+FACTORS = (1, -1, 0.5)
+"""By which real numbers are multiplied: their order is nothing to a mean, their sign nothing to a square."""
+
 
 def example(trial: Trial) -> tuple[str, torch.Tensor]:
     """(what it is, one prepared input); raises NotTried where nothing says its size."""
@@ -58,6 +61,14 @@ def grey_picture(declared: ImageInput) -> bytes:
 
 
 def neighbours(one: torch.Tensor, count: int) -> list[torch.Tensor]:
-    """Other inputs of the same values in another order, and for real numbers of another sign."""
-    signs = (1, -1) if one.is_floating_point() else (1,)
-    return [one.roll(shift + 1, -1) * signs[shift % len(signs)] for shift in range(count)]
+    """Others made of its values: in another order, and of another sign or size; indices also one for all.
+
+    They may be none that the network takes: a column's index in another column, say.
+    """
+    if one.is_floating_point():
+        return [one.roll(shift + 1, -1) * FACTORS[shift % len(FACTORS)] for shift in range(count)]
+    values = one.flatten()
+    return [
+        torch.full_like(one, int(values[shift // 2 % len(values)])) if shift % 2 else one.roll(shift + 1, -1)
+        for shift in range(count)
+    ]

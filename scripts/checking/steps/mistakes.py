@@ -40,20 +40,22 @@ def passes(trial: Trial) -> Watched:
     """Forward passes on every sample, and on the example and others made of it; done once."""
     if not hasattr(trial, "watched"):
         inputs = prepared(trial) or [trial.example]
-        trial.watched = watched(trial, [*inputs, *neighbours(trial.example, MANY)])
+        trial.watched = watched(trial, inputs, neighbours(trial.example, MANY))
     return trial.watched
 
 
 def dropout(trial: Trial) -> Iterator[Finding]:
-    calls = [str(call) for call in dict.fromkeys(passes(trial).random)]
+    calls = list(dict.fromkeys(passes(trial).random))
     if not calls:
         yield Finding("dropout", "pass", "is off, and no random numbers are drawn")
         return
     yield Finding(
         "dropout",
         "warn",
-        f"active or random in eval mode: {listed(calls, 3)}",
-        "give F.dropout training=self.training, or use nn.Dropout",
+        f"active or random in eval mode: {listed(map(str, calls), 3)}",
+        "give F.dropout training=self.training, and call no train() in forward"
+        if any("dropout" in call.what for call in calls)
+        else "let forward draw random numbers in training alone: if self.training",
     )
 
 
@@ -81,7 +83,7 @@ def batch_norm(trial: Trial) -> Iterator[Finding]:
         yield Finding(
             "BatchNorm",
             "warn",
-            f"all {len(tracking)} layers have running_mean 0 and running_var 1: they were never trained",
+            f"running_mean is 0 and running_var 1 everywhere ({len(tracking)} layers): never trained",
             "take the checkpoint that training left at its end",
         )
     elif not seen.by_batch and not seen.changed:
@@ -98,7 +100,7 @@ def _was_trained(layer: nn.Module) -> bool:
 
 def outputs(trial: Trial) -> Iterator[Finding]:
     """Outputs that never change, and scores that were made into probabilities before the task does."""
-    given = [one.flatten() for one in passes(trial).outputs]
+    given = list(_different(passes(trial)))
     problems = [
         *_constant(given),
         *(_probabilities(trial, given) if isinstance(trial.task, Classify) else []),
@@ -106,9 +108,18 @@ def outputs(trial: Trial) -> Iterator[Finding]:
     yield from problems or [Finding("outputs", "pass", f"vary with the input ({len(given)} tried)")]
 
 
+def _different(seen: Watched) -> Iterator[torch.Tensor]:
+    """The flattened outputs for inputs that differ from each other."""
+    known: list[torch.Tensor] = []
+    for one, output in zip(seen.inputs, seen.outputs, strict=True):
+        if not any(torch.equal(one, other) for other in known):
+            known.append(one)
+            yield output.flatten()
+
+
 def _constant(given: list[torch.Tensor]) -> Iterator[Finding]:
     if len({len(one) for one in given}) != 1 or len(given) < MANY:
-        raise NotTried("there aren't enough inputs of one size")
+        raise NotTried(f"needs {MANY} different inputs that give outputs of one size")
     spread = float((torch.stack(given).amax(0) - torch.stack(given).amin(0)).max())
     size = float(given[0].abs().max())
     if spread <= 1e-6 * max(size, 1e-6):
@@ -137,12 +148,14 @@ def _probabilities(trial: Trial, given: list[torch.Tensor]) -> Iterator[Finding]
             f"are not negative and sum to 1 for all {len(given)} inputs: softmax is applied twice",
             "let the network return what it had before softmax: it changes the scores, not their order",
         )
-    elif trial.task.sigmoid and ((scores >= 0) & (scores <= 1)).all():
+    elif ((scores >= 0) & (scores <= 1)).all():
+        ours = "sigmoid is applied twice" if trial.task.sigmoid else "softmax is applied on top of sigmoid"
         yield Finding(
             "outputs",
             "warn",
-            f"lie between 0 and 1 for all {len(given)} inputs: sigmoid is applied twice, as it seems",
-            "let the network return what it had before sigmoid: it changes the scores",
+            f"lie between 0 and 1 for all {len(given)} inputs: {ours}, as it seems",
+            "let the network return what it had before sigmoid"
+            + ("" if trial.task.sigmoid else ", with handler.output.activation: sigmoid as in training"),
         )
 
 
@@ -152,7 +165,9 @@ def labels(trial: Trial) -> Iterator[Finding]:
         raise NotTried("the recipe has none")
     counted = Counter(trial.task.labels)
     double = [f"{label!r} {count} times" for label, count in counted.items() if count > 1 and label]
-    problems = ([listed(double, 4)] if double else []) + ([f"{counted['']} are empty"] if counted[""] else [])
+    problems = ([listed(double, 4)] if double else []) + (
+        [f"empty {counted['']} times"] if counted[""] else []
+    )
     if problems:
         told = "; ".join(problems)
         yield Finding("labels", "warn", told, "give each output a label of its own, in training's order")

@@ -23,6 +23,8 @@ class Normalised(Struct, frozen=True):
     module: str
     seen: torch.Tensor
     """float64 [channels]"""
+    places: int
+    """How many values of each channel these are of."""
     mean: torch.Tensor
     """float64 [channels], as training saw it"""
     var: torch.Tensor
@@ -31,6 +33,9 @@ class Normalised(Struct, frozen=True):
 
 class Watched(Struct):
     """What was seen over some forward passes."""
+
+    inputs: list[torch.Tensor]
+    """What went in, without the batch dimension."""
 
     random: list[Call]
     """Calls whose result is another each time."""

@@ -1,4 +1,4 @@
-"""One input through the network: the same finite output every time and in every company."""
+"""One input through the network, and what the task reads from its output."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from msgspec import json
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from handlers import blame
-from handlers.errors import BadCheckpoint, ForwardFailed, Refusal
-from handlers.recipe import Tolerance
+from handlers.errors import BadCheckpoint, ForwardFailed, Refusal, listed
 from scripts.checking.finding import Finding
-from scripts.checking.steps import watch
-from scripts.checking.steps.example import example, neighbours
-from scripts.checking.steps.trial import Trial
-
-TOLERANCE = Tolerance()
+from scripts.checking.steps.example import example
+from scripts.checking.steps.trial import Trial, named
 
 
 def input_(trial: Trial) -> str:
@@ -36,22 +33,33 @@ def forward(trial: Trial) -> str:
             trial.output = trial.first(trial.example)
         except Refusal:
             raise
-        except Exception as error:
-            raise _failed("network", "an input", trial.example, error) from error
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            raise _network_failed(trial.example, error) from error
         finally:
             trial.entered = modules
     return f"gives {list(trial.output.shape)}"
 
 
-def _failed(who: str, on: str, given: torch.Tensor, error: Exception) -> ForwardFailed:
-    message = next(iter(str(error).splitlines()), "")
-    hints = {
-        "network": "compare handler.input (mode, size, shape, flatten) with what the network takes",
-        "task": "correct its finish, or what the network returns",
-    }
-    return ForwardFailed(
-        f"the {who} fails on {on} of {list(given.shape)}: {type(error).__name__}: {message}", hint=hints[who]
-    )
+HINTS = (
+    (
+        "positional argument",
+        "an item is one tensor here: let forward in model.py take it, and make the others",
+    ),
+    ("allocate memory", "it needs more memory than there is: a smaller input, or another machine"),
+    ("NVIDIA", "take x.device in forward instead of a fixed one: a worker may have no GPU"),
+    ("CUDA", "take x.device in forward instead of a fixed one: a worker may have no GPU"),
+)
+"""What to do about a failing network, by a word of its message."""
+MISFIT = "compare handler.input (mode, size, shape, flatten) with what the network takes"
+
+
+def _network_failed(given: torch.Tensor, error: BaseException) -> ForwardFailed:
+    told = named(error)
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        hint = "remove what ends the interpreter: it would end the worker"
+    else:
+        hint = next((hint for word, hint in HINTS if word in told), MISFIT)
+    return ForwardFailed(f"the network fails on an input of {list(given.shape)}: {told}", hint=hint)
 
 
 @contextmanager
@@ -71,69 +79,44 @@ def _entered() -> Iterator[list[tuple[nn.Module, bool]]]:
 
 def finite(trial: Trial) -> str:
     if not torch.isfinite(trial.output).all():
-        raise BadCheckpoint("the network's output is not finite", hint="check the weights and the samples")
+        broken = [name for name, value in trial.network.named_parameters() if not value.isfinite().all()]
+        raise BadCheckpoint(
+            "the network's output is not finite"
+            + (f", and {listed(broken, 3)} holds NaN or infinity" if broken else ""),
+            hint="take a checkpoint from before training diverged" if broken else "check the samples",
+        )
     return f"the output is within {float(trial.output.abs().max()):.4g} of 0"
 
 
-def twice(trial: Trial) -> str:
-    """An output may not depend on chance; raises BadCheckpoint naming what is random, where that is seen."""
-    again = trial.first(trial.example)
-    if not _same(trial.output, again):
-        raise BadCheckpoint(
-            f"the same input gives another output each time{_culprits(trial)}",
-            hint="dropout or sampling is active although the network is in eval mode: look for "
-            "F.dropout without training=self.training, or random numbers in forward",
-        )
-    return f"differs by {_difference(trial.output, again):.2g}"
-
-
-def company(trial: Trial) -> str:
-    """Nor on an item's neighbours in the largest batch that is served; raises BadCheckpoint."""
-    size = trial.recipe.batch_size
-    if size == 1:
-        return "is never asked for: batchSize is 1"
-    among = trial.first(trial.example, *neighbours(trial.example, size - 1))
-    if not _same(trial.output, among):
-        raise BadCheckpoint(
-            f"an item's output depends on its neighbours in a batch of {size}{_culprits(trial)}",
-            hint="look for BatchNorm in training mode, or for a mean over the batch dimension in forward",
-        )
-    return f"of {size} differs by {_difference(trial.output, among):.2g}"
-
-
-def _culprits(trial: Trial) -> str:
-    """Where a forward pass depends on chance or on the batch, as far as can be seen; "" if nowhere."""
-    try:
-        seen = watch.watched(trial, [trial.example])
-    except Exception:
-        return ""
-    told = list(dict.fromkeys(str(one) for one in (*seen.random, *seen.by_batch)))
-    return f": {'; '.join(told[:3])}" if told else ""
-
-
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(
-        one, other, rtol=TOLERANCE.relative, atol=TOLERANCE.absolute, equal_nan=True
-    )
-
-
-def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float((one - other).abs().nan_to_num().max()) if one.numel() else 0.0
-
-
 def answer(trial: Trial) -> str:
-    """What the task reads from the output: too few labels end here; raises Refusal."""
+    """What the task reads from the output, as JSON; too few labels end here; raises Refusal."""
     try:
-        trial.task.finish(trial.output)
+        json.encode(trial.task.finish(trial.output))
     except Refusal:
         raise
     except Exception as error:
-        raise _failed("task", "an output", trial.output, error) from error
+        raise ForwardFailed(
+            f"the task fails on an output of {list(trial.output.shape)}: {named(error)}",
+            hint="correct its finish, or what the network returns; what it answers must be fit for JSON",
+        ) from error
     count = trial.output.numel()
     labels = getattr(trial.task, "labels", None)
     names = trial.model.output.names
-    named = f"{len(labels)} labels" if labels else f"{len(names)} names" if isinstance(names, list) else ""
-    return f"{count} outputs" + (f", {named}" if named else "")
+    called = f"{len(labels)} labels" if labels else f"{len(names)} names" if isinstance(names, list) else ""
+    return f"{count} outputs" + (f", {called}" if called else "")
+
+
+def time(trial: Trial) -> Iterator[Finding]:
+    """Whether the largest batch that was tried takes longer than TorchServe waits; nothing if it doesn't."""
+    size, seconds = max(trial.seconds.items())
+    limit = trial.recipe.response_timeout
+    if seconds > limit:
+        yield Finding(
+            "time",
+            "warn",
+            f"a batch of {size} takes {seconds:.3g} s here, and after {limit} s TorchServe ends the worker",
+            "raise responseTimeout" + (", or lower batchSize" if size > 1 else ""),
+        )
 
 
 def eval_mode(trial: Trial) -> Iterable[Finding]:

@@ -12,7 +12,7 @@ from handlers.errors import Refusal
 from handlers.handler import Handler
 from handlers.recipe import Sample, is_array_file
 from scripts.checking.finding import Finding
-from scripts.checking.steps.trial import NotTried, Trial
+from scripts.checking.steps.trial import NotTried, Trial, not_tried
 
 NONE = Finding(
     "samples",
@@ -21,14 +21,18 @@ NONE = Finding(
     "add one to handler.samples with `expect`, by ten lines in the training code that README.md shows",
 )
 
+FIRST = ("forward pass", "same answer twice", "answer")
+"""What every sample would fail with again, and blame on its input."""
+
 
 def samples(trial: Trial) -> list[Finding]:
     """One finding for each sample; answers are recorded in the staged folder where there are none."""
     declared = trial.model.samples
     if not declared:
         return [NONE]
-    if hasattr(trial, "example") and not hasattr(trial, "output"):
-        raise NotTried("not tried: forward pass didn't pass")
+    before = next((step for step in trial.failed if step in FIRST), None)
+    if before is not None:
+        raise NotTried(not_tried(before))
     if any(_absent(trial, sample) for sample in declared):
         return list(_each(trial))
     try:

@@ -16,6 +16,7 @@ from handlers.recipe import Model
 from handlers.tasks import Classify
 from scripts.checking.finding import Finding
 from scripts.checking.steps.mistakes import passes, prepared
+from scripts.checking.steps.passes import Normalised
 from scripts.checking.steps.trial import NotTried, Trial
 
 FACTOR = 8.0
@@ -30,8 +31,12 @@ HUGE = 20.0
 SATURATED = 100.0
 """Scores before softmax that training leaves are rarely beyond 30."""
 
+PLACES = 64
+"""Values of a channel that are enough to tell of inputs too small: a row of a table may be all zeros."""
+
 TOO_LARGE = "compare with training: pictures are 0..255 before rescale_factor (1/255), mean and std"
 TOO_SMALL = "compare with training: rescale_factor 1/255 is applied to 0..255; is there another division?"
+NUMBERS = "compare handler.input's mean and std, and the unit of the samples' values, with training"
 
 
 def scale(trial: Trial) -> Iterator[Finding]:
@@ -43,12 +48,11 @@ def scale(trial: Trial) -> Iterator[Finding]:
     seen = passes(trial)
     flat = _flat(trial.model, inputs)
     norms = [one for one in seen.norms[: len(inputs)] if ((one.mean != 0) | (one.var != 1)).any()]
-    if flat is not None:
+    tiny = max(map(abs, _span(inputs))) < FLAT  # no offset beside which padding with zeros would be strong
+    if flat is not None and not (tiny and norms and 1 / FACTOR < _factor(norms) < FACTOR):
         yield flat
     elif norms:
-        power = torch.stack([one.seen for one in norms]).mean(0).sum()
-        trained = (norms[0].var + norms[0].mean.square()).sum()
-        yield _compared(norms[0].module, float((power / trained).sqrt()), len(inputs))
+        yield _compared(trial.model, norms)
     else:
         yield _guessed(trial, inputs, seen.outputs[: len(inputs)])
 
@@ -74,15 +78,27 @@ def _spread(picture: torch.Tensor) -> float:
     return float((by_channel.amax(1) - by_channel.amin(1)).max())
 
 
-def _compared(module: str, factor: float, count: int) -> Finding:
+def _factor(norms: list[Normalised]) -> float:
+    """How much stronger than in training all channels together are."""
+    power = torch.stack([one.seen for one in norms]).mean(0).sum()
+    return float((power / (norms[0].var + norms[0].mean.square()).sum()).sqrt())
+
+
+def _compared(model: Model, norms: list[Normalised]) -> Finding:
     """By BatchNorm's memory, which is as sure as can be: scale enters it as it is."""
-    told = f"what enters {module} is {factor:.3g} times as strong as in training (over {count} samples)"
+    factor = _factor(norms)
+    told = f"what enters {norms[0].module} is {factor:.3g} times as strong as in training"
+    told = f"{told} (over {len(norms)} samples)"
+    pictures = _pictures(model)
     if factor > FACTOR:
-        unscaled = ": 0..255 fed to a model trained on 0..1, it seems" if factor > 50 else ""
-        return Finding("input scale", "warn", told + unscaled, TOO_LARGE)
-    if factor < 1 / FACTOR:
-        return Finding("input scale", "warn", f"{told}: scaled twice, it seems", TOO_SMALL)
-    return Finding("input scale", "pass", told)
+        unscaled = ": 0..255 fed to a model trained on 0..1, it seems" if factor > 50 and pictures else ""
+        return Finding("input scale", "warn", told + unscaled, TOO_LARGE if pictures else NUMBERS)
+    if factor >= 1 / FACTOR:
+        return Finding("input scale", "pass", told)
+    if sum(one.places for one in norms) < PLACES:
+        return Finding("input scale", "pass", f"{told}; they are too few to tell more")
+    twice = f"{told}: scaled twice, it seems"
+    return Finding("input scale", "warn", twice, TOO_SMALL if pictures else NUMBERS)
 
 
 def _guessed(trial: Trial, inputs: list[torch.Tensor], outputs: list[torch.Tensor]) -> Finding:
@@ -94,7 +110,7 @@ def _guessed(trial: Trial, inputs: list[torch.Tensor], outputs: list[torch.Tenso
     limit = _limit(trial)
     if strength > HUGE and limit is not None and largest > limit:
         sure = f"{told} and outputs reach {largest:.3g}: very likely not scaled as in training"
-        return Finding("input scale", "warn", sure, TOO_LARGE)
+        return Finding("input scale", "warn", sure, TOO_LARGE if _pictures(trial.model) else NUMBERS)
     if strength > HUGE and limit is None and _pictures(trial.model):
         return Finding(
             "input scale", "warn", f"{told}, which few networks are trained on: not sure", TOO_LARGE

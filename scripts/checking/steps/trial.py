@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 
 import torch
 from torch import nn
@@ -17,6 +18,17 @@ from scripts.checking.steps.passes import Watched
 
 class NotTried(Exception):
     """A step has nothing to go by; why, in a few words."""
+
+
+def not_tried(behind: str) -> str:
+    """Why a step is left out whose ground another one took away."""
+    return f"not tried: {behind} didn't pass"
+
+
+def named(error: BaseException) -> str:
+    """An error on one line: its kind, and the first line of what it says."""
+    told = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
 
 
 class Trial:
@@ -38,10 +50,19 @@ class Trial:
         self.recipe = recipe.load(folder)
         self.recorded: list[str] = []
         """Names of answers that were recorded, for samples that had none."""
+        self.seconds: dict[int, float] = {}
+        """How long the latest forward pass took, by the size of its batch."""
+        self.failed: list[str] = []
+        """The steps that failed so far."""
 
     @property
     def model(self) -> Model:
         return self.recipe.handler
+
+    @property
+    def patience(self) -> int:
+        """s that one step may take: TorchServe gives no worker more, to start or to answer."""
+        return max(self.recipe.startup_timeout, self.recipe.response_timeout)
 
     @property
     def network(self) -> nn.Module:
@@ -55,7 +76,14 @@ class Trial:
 
     def first(self, *items: torch.Tensor) -> torch.Tensor:
         """The first item's output in a batch of these."""
-        return self.handler.forward(torch.stack(items))[0]
+        return self.outputs(*items)[0]
+
+    def outputs(self, *items: torch.Tensor) -> torch.Tensor:
+        """The outputs of a batch of these."""
+        began = perf_counter()
+        outputs = self.handler.forward(torch.stack(items))
+        self.seconds[len(items)] = perf_counter() - began
+        return outputs
 
     def require(self, *names: str) -> None:
         """Raises NotTried for a file that isn't there: that is somebody else's finding."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,22 +39,34 @@ OUTSIDE = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parent}/", "<")
 """Where frames lie that aren't a network's own code."""
 
 
-def watched(trial: Trial, inputs: Sequence[torch.Tensor]) -> Watched:
-    """One pass for each input; raises NotTried for TorchScript, and whatever the network raises."""
+def watched(trial: Trial, inputs: Sequence[torch.Tensor], made: Sequence[torch.Tensor] = ()) -> Watched:
+    """One pass for each input; raises NotTried for TorchScript, and whatever the network raises.
+
+    What is `made` may be no valid input: those that the network refuses are left out.
+    """
     if isinstance(trial.network, torch.jit.ScriptModule):
         raise NotTried("nobody sees inside TorchScript")
     before = {name: value.clone() for name, value in trial.network.named_buffers()}
-    seen = Watched([], [], [], [], [])
+    seen = Watched([], [], [], [], [], [])
     for one in inputs:
-        watch = _Watch(trial, seen)
-        with watch, watch.modules():
-            seen.outputs.append(trial.first(one))
+        _pass(trial, one, seen)
+    for one in made:
+        with suppress(Exception):
+            _pass(trial, one, seen)
     seen.changed = [
         name
         for name, value in trial.network.named_buffers()
         if name in before and not torch.equal(value, before[name])
     ]
     return seen
+
+
+def _pass(trial: Trial, one: torch.Tensor, seen: Watched) -> None:
+    watch = _Watch(trial, seen)
+    with watch, watch.modules():
+        output = trial.first(one)
+    seen.inputs.append(one)
+    seen.outputs.append(output)
 
 
 class _Watch(TorchFunctionMode):
@@ -99,9 +111,10 @@ class _Watch(TorchFunctionMode):
         elif not self._normalised and bound["running_var"] is not None:
             self._normalised = True
             values = bound["input"].double()
-            power = values.square().mean([axis for axis in range(values.dim()) if axis != 1])
+            by_channel = values.transpose(0, 1).flatten(1)  # [channels, places]
+            power = by_channel.square().mean(1)
             mean, var = bound["running_mean"].double(), bound["running_var"].double()
-            self._seen.norms.append(Normalised(self._module(), power, mean, var))
+            self._seen.norms.append(Normalised(self._module(), power, by_channel.shape[1], mean, var))
 
     def _call(self, what: str) -> Call:
         return Call(what, self._line(sys._getframe(2)), self._module())

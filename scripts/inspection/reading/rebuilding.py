@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from handlers.inert import BadPickle, Foreign
+from scripts.inspection import arrays
 from scripts.inspection.reading.storages import Storage, is_count
 
 MOST_DIMENSIONS = 64
@@ -133,6 +134,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch.Size": _size,
     "torch.device": _device,
     "_codecs.encode": _encoded,
+    **dict.fromkeys([f"{module}.scalar" for module in arrays.MODULES], arrays.scalar),
     "copyreg._reconstructor": _reconstructed,
     "copy_reg._reconstructor": _reconstructed,
     **dict.fromkeys(("builtins.set", "__builtin__.set"), _set),
