@@ -125,7 +125,7 @@ def is_state_dict(value: object) -> TypeGuard[Mapping[str, Any]]:
     extra = [name for name in value if name.endswith("_extra_state")]
     dotted = [name for name in tensors if "." in name]
     only = len(tensors) + len(extra) >= len(value)
-    mostly = len(dotted) > 1 and 2 * len(dotted) >= len(value)
+    mostly = len(dotted) > 1 and 2 * (len(dotted) + len(extra)) >= len(value)
     return (only or mostly) and any(item.dim() > 0 for item in tensors.values())
 
 

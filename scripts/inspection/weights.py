@@ -84,7 +84,8 @@ def extras(opened: Opened, chosen: Weights) -> list[Extra]:
     beside = [*described, *_beside(opened.root, taken)]
     descriptions = Descriptions()
     found = [one for key, value in beside[:MOST_BESIDE] for one in descriptions.of(key, value)]
-    found += descriptions.inside(held_at(opened.root, chosen.key))
+    if chosen.key is not None or not entries(opened.root):  # else they are described already
+        found += descriptions.inside(held_at(opened.root, chosen.key))
     if len(beside) > MOST_BESIDE:
         found.append(("...", f"and {len(beside) - MOST_BESIDE:,} more entries", ()))
     return [Extra(*one) for one in found]

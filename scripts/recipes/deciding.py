@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from handlers import seal
 from handlers.errors import BadCheckpoint
@@ -70,9 +71,11 @@ def decide(name: str, opened: Opened, weights: Weights, asked: Asked) -> Decided
         asked,
         outputs,
         _labels(exactly, beside),
-        classifier=found.match is not None,
+        classifier=found.match is not None and (found.match.fit != "part" or outputs is not None),
         maps=outputs is None and found.draft is not None,
     )
+    if exactly and not asked.task:
+        read = replace(read, unknown=())  # published with its labels
     copies = files.sample_names(asked)
     drafted = Drafted(
         name=name,

@@ -136,7 +136,7 @@ def _dumped(value: object, *, allow_unicode: bool) -> str:
     text: str = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, width=float("inf"), allow_unicode=allow_unicode
     )
-    return text.removesuffix("\n").removesuffix("...").strip()
+    return text.removesuffix("\n").removesuffix("...").removesuffix("\n")
 
 
 def given(part: Struct) -> dict[str, Any]:

@@ -43,9 +43,9 @@ def _labels(recipe: Recipe, folder: Path) -> Iterator[str]:
 
 def _proof(drafted: Drafted, recipe: Recipe, folder: Path) -> Iterator[str]:
     """How what is assumed becomes certain; nothing where a sample has proven all of it."""
-    parts = recipe.handler.assumptions
+    parts, source = recipe.handler.assumptions, drafted.network.files.get("model.py", b"")
     if parts:
-        confirm = " and `confirm` in model.py" if drafted.network.drafted else ""
+        confirm = " and `confirm` in model.py" if b"# confirm" in source else ""
         yield (
             f"{' and '.join(parts)}: assumed, and nothing proves it yet; compare what says DECIDE in "
             f"{shown(folder / FILE_NAME)}{confirm} with your training code, then remove it from "

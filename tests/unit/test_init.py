@@ -1,5 +1,6 @@
 """init: a checkpoint in any form becomes a folder that loads strictly, or nothing at all is written."""
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ class Net(nn.Module):
     def forward(self, x):
         return self.fc(x)
 """
+
+
+class Ordered(OrderedDict[str, Any]):
+    """What frameworks save in place of a plain dict."""
 
 
 @pytest.fixture
@@ -171,6 +176,27 @@ def test_labels_of_the_checkpoint_become_the_recipes(
     assert found.output.labels == "labels.txt"
     assert (places.models / "cats" / "labels.txt").read_text() == "cat\ndog\ncow\n"
     assert found.weights_key == "model"
+
+
+def test_weights_among_other_entries_and_in_a_subclass_of_a_dict_are_served(
+    tmp_path: Path, places: Places, console: Console
+) -> None:
+    content = Ordered({**small().state_dict(), "epoch": 3})
+    found = initialised(places, saved(tmp_path, content), console).handler
+    kept = torch.load(places.models / "cats" / found.weights, weights_only=True)
+    assert list(kept) == list(small().state_dict())
+
+
+def test_labels_of_a_folders_config_become_the_recipes(
+    tmp_path: Path, places: Places, console: Console
+) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    saved(folder, small().state_dict(), "pytorch_model.bin")
+    (folder / "config.json").write_text('{"id2label": {"0": "cat", "1": "dog", "2": "cow"}, "size": 4}')
+    found = initialised(places, folder, console).handler
+    assert (found.task, found.weights) == ("classify", "pytorch_model.bin")
+    assert (places.models / "cats" / "labels.txt").read_text() == "cat\ndog\ncow\n"
 
 
 def test_weights_that_are_there_twice_are_asked_about(

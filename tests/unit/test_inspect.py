@@ -313,3 +313,14 @@ def test_what_is_no_checkpoint_is_exit_status_1_and_one_line(
 
 def test_a_missing_file_is_refused(tmp_path: Path, places: Places) -> None:
     assert "w.pth" in str(refusal(tmp_path / "w.pth", places))
+
+
+def test_an_optimizers_state_is_named(tmp_path: Path, places: Places) -> None:
+    saved = torch.optim.Adam(corpus.network().parameters(), lr=0.25).state_dict()
+    told = str(refusal(corpus.save(saved, tmp_path / "w.pth"), places))
+    assert "holds no weights, but an optimizer's state (lr 0.25)" in told
+
+
+def test_one_output_is_one_output(tmp_path: Path, places: Places) -> None:
+    path = corpus.save(torch.nn.Linear(13, 1).state_dict(), tmp_path / "w.pth")
+    assert "loads them, 1 output, its" in read(path, places)

@@ -32,6 +32,7 @@ from tests.corpus import (
     network,
     save,
     save_exported,
+    save_folder,
     save_package,
     save_safetensors,
     save_sharded,
@@ -682,3 +683,19 @@ def test_networks_of_the_corpus_compute(tmp_path: Path) -> None:
     other.load_state_dict(found, assign=True)
     picture = torch.rand(2, 1, 3, 3)
     assert torch.equal(other(picture), model(picture))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b'{"a": \xff}', b"[" * 100_000, b'{"1": 1}' + b" " * 2**22]
+)
+def test_a_config_that_cannot_be_read_is_no_obstacle(tmp_path: Path, content: bytes) -> None:
+    folder = save_folder(tmp_path / "hub")
+    (folder / "config.json").write_bytes(content)
+    assert open_checkpoint(folder).config == ({"1": 1} if content.startswith(b'{"1"') else {})
+
+
+def test_the_config_of_a_folder_is_read_and_of_a_single_file_not(tmp_path: Path) -> None:
+    folder = save_folder(tmp_path / "hub")
+    (folder / "config.json").write_text('{"id2label": {"0": "cat"}}')
+    assert open_checkpoint(folder).config == {"id2label": {"0": "cat"}}
+    assert open_checkpoint(folder / "pytorch_model.bin").config == {}

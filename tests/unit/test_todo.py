@@ -17,8 +17,8 @@ UNPROVEN = Finding("samples", "warn", "no sample proves its answers", "add one")
 PROOF = Sample("samples/a.json", expect="samples/a.npy")
 
 
-def steps(*findings: Finding, task: str = "tensor", drafted: bool = False, **model: Any) -> list[str]:
-    network = Network("a draft", Architecture(class_="model.py:Net"), drafted=drafted)
+def steps(*findings: Finding, task: str = "tensor", source: bytes = b"", **model: Any) -> list[str]:
+    network = Network("a draft", Architecture(class_="model.py:Net"), {"model.py": source})
     made = Drafted(
         name="cats",
         origin="",
@@ -51,15 +51,17 @@ def test_failures_come_first_and_are_checked_again() -> None:
 
 
 def test_what_one_sample_settles_is_told_once() -> None:
-    first, second, last = steps(ASSUMED, ASSUMED, UNPROVEN, assumed=["architecture", "input"], drafted=True)
+    first, second, last = steps(
+        ASSUMED, ASSUMED, UNPROVEN, assumed=["architecture", "input"], source=b"# confirm: x"
+    )
     assert first.startswith("architecture and input: assumed, and nothing proves it yet; compare what says ")
     assert f"DECIDE in {FOLDER / 'recipe.yaml'} and `confirm` in model.py with your training code" in first
     assert second == f"samples: give one with `expect`, which proves that for good: {todo.TEN_LINES}"
     assert last == "scripts/pthserve up cats"
 
 
-def test_a_published_network_has_nothing_to_confirm_in_a_model_py() -> None:
-    assert not any("model.py" in step for step in steps(ASSUMED, assumed=["input"]))
+def test_only_a_model_py_that_asks_is_to_be_confirmed() -> None:
+    assert not any("model.py" in step for step in steps(ASSUMED, assumed=["input"], source=b"class Net:"))
 
 
 def test_a_sample_that_fails_is_told_as_what_it_is() -> None:

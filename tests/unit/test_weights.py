@@ -265,13 +265,19 @@ def test_what_a_file_refers_to_often_is_looked_at_once(monkeypatch: pytest.Monke
     names = [f"{number}" for number in range(50)]
     inside = {f"classes_{number}": names for number in range(50)}
     looked: list[object] = []
+    summarised: list[object] = []
 
     def counting(key: str, value: object) -> tuple[str, ...]:
         looked.append(value)
         return ()
 
+    def described(value: object) -> str:
+        summarised.append(value)
+        return "much"
+
     monkeypatch.setattr("scripts.inspection.beside.labels", counting)
+    monkeypatch.setattr("scripts.inspection.beside.summary", described)
     found = opened({"model": STATE, **{f"k{number}": inside for number in range(50)}})
     told = extras(found, choices(found)[0])
-    assert len(told) == 50
-    assert looked == [names]
+    assert [one.summary for one in told] == ["much"] * 50
+    assert (looked, summarised) == ([names], [inside])
