@@ -31,6 +31,11 @@ Active = Callable[[str, str], "int | None"]
 Say = Callable[[str], None]
 
 
+LOOKS = 8
+"""Times in a row that nothing is in flight before workers are taken away: between two requests of a busy
+model one look finds it idle, and the next request would go to a worker that ends."""
+
+
 class Node:
     """The versions that are, or are becoming, what is wanted."""
 
@@ -171,8 +176,10 @@ class Node:
             life.replacements.begin()
         elif life.told == asked:
             return
-        elif life.told > asked and not life.idle(self.active(life.name, life.version)):
-            return  # TorchServe would end a busy worker and run its job again
+        elif life.told > asked and not all(
+            life.idle(self.active(life.name, life.version)) for _ in range(LOOKS)
+        ):
+            return  # TorchServe would end a busy worker, and its job may wait till its deadline
         self._server.management.scale(life.name, life.version, asked)
         life.told = asked
 
