@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from msgspec import UNSET
+
+from handlers.recipe import Recipe
+
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -15,9 +19,10 @@ def cores(root: Path = CGROUP) -> int:
     return max(1, allowed if quota is None else min(allowed, int(quota)))
 
 
-def threads(most_workers: int) -> int:
-    """Threads for one of a model's workers, so that all of them together fill the cores once."""
-    return max(1, cores() // most_workers)
+def threads(recipe: Recipe) -> int:
+    """Threads for one of a model's workers: as the recipe says, else all of them fill the cores once."""
+    asked = recipe.handler.threads
+    return max(1, cores() // recipe.most_workers) if asked is UNSET else asked
 
 
 def _quota(root: Path) -> float | None:

@@ -16,9 +16,10 @@ import torch
 from handlers import recipe, runtimes, tasks, wire
 from handlers.batch import Batch, Stopwatch, codes
 from handlers.blame import Stage, answered, blamed, failed, guarded, tensor
+from handlers.cores import threads
 from handlers.errors import ForwardFailed, Refusal
 from handlers.recipe import Recipe
-from handlers.runtimes import Runtime
+from handlers.runtimes import Opened
 from handlers.tasks import Task
 from handlers.wire import Item, Outcome, Request, Response, Row
 
@@ -26,15 +27,15 @@ from handlers.wire import Item, Outcome, Request, Response, Row
 class Handler:
     """One model, opened: `predict` is all that a worker, a test or a command calls."""
 
-    def __init__(self, recipe: Recipe, task: Task, runtime: Runtime, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, task: Task, opened: Opened, device: torch.device) -> None:
         self.recipe = recipe
         self.task = task
-        self.runtime = runtime
+        self.opened = opened
         self.device = device
 
     @classmethod
-    def open(cls, folder: Path, device: torch.device | str = "cpu") -> Handler:
-        """The model of a folder (models/NAME, or an unpacked archive).
+    def open(cls, folder: Path, device: torch.device | str = "cpu", *, reference: bool = False) -> Handler:
+        """The model of a folder (models/NAME, or an unpacked archive); `reference`: by eager float32.
 
         Raises BadRecipe or BadCheckpoint; with the files of a recipe missing, BadRecipe names them.
         """
@@ -43,15 +44,10 @@ class Handler:
         for key, name in recipe.missing_files(found, folder):
             raise recipe.not_found(folder, key, name)
         task = tasks.open_task(found.handler, folder)
+        open_one = runtimes.reference if reference else runtimes.opened
         with torch.inference_mode():
-            runtime = runtimes.open_runtime(found.handler, folder, device)
-        return cls(found, task, runtime, device)
-
-    @property
-    def runtime_name(self) -> str:
-        """What executes the network; `auto` is eager as long as nothing else was proven equal."""
-        asked = self.recipe.handler.runtime
-        return "eager" if asked == "auto" else asked
+            opened = open_one(found.handler, folder, device, threads(found))
+        return cls(found, task, opened, device)
 
     def predict(self, rows: Sequence[Row]) -> list[Response]:
         """One response for each row, in order. Never raises for what a row holds."""
@@ -118,13 +114,13 @@ class Handler:
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """[items, ...] on the CPU -> raw outputs [items, ...], float32 on the CPU."""
         with torch.inference_mode():
-            output = self.runtime(batch.to(self.device))
+            output = self.opened.run(batch)
             if output.dim() == 0 or len(output) != len(batch):
                 raise ForwardFailed(
                     f"for {len(batch)} items the network gave the shape {list(output.shape)}",
                     hint="its first dimension must be the batch",
                 )
-            return output.to("cpu", torch.float32)
+            return output
 
 
 def _chunks(stages: Sequence[Stage], size: int) -> Iterator[list[int]]:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from handlers import failure, golden, seal
-from handlers.cores import threads
 from handlers.handler import Handler
 from handlers.metering import Meter
 from handlers.wire import Response, Row
@@ -54,7 +53,7 @@ class Service:
             raise StartFailed(f"{type(error).__name__}: {error}") from error
         model = handler.recipe.handler
         self._meter = Meter(model.name, model.version)
-        self._meter.opened(handler.runtime_name, str(handler.device), model.assumptions)
+        self._meter.opened(str(handler.opened.candidate.runtime), str(handler.device), model.assumptions)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
         """One body for each row, its status and headers set on the context."""
@@ -81,7 +80,6 @@ def _opened(context: Any) -> Handler:
     gpu = context.system_properties.get("gpu_id")
     on_gpu = gpu is not None and torch.cuda.is_available()
     handler = Handler.open(folder, torch.device("cuda", int(gpu)) if on_gpu else torch.device("cpu"))
-    torch.set_num_threads(threads(handler.recipe.most_workers))
     for replayed in golden.replay(handler, folder):
         logger.info(
             "sample %s passed, largest difference %.3g, expected by %s",

@@ -14,6 +14,7 @@ import yaml
 
 from handlers.errors import BadRecipe
 from handlers.recipe.explain import explain
+from handlers.recipe.modules import own_modules
 from handlers.recipe.rules import RESERVED, contradictions
 from handlers.recipe.structs import (
     Architecture,
@@ -21,7 +22,9 @@ from handlers.recipe.structs import (
     Input,
     Model,
     Output,
+    Precision,
     Recipe,
+    RuntimeName,
     Sample,
     Source,
     TensorInput,
@@ -109,7 +112,9 @@ __all__ = [
     "Input",
     "Model",
     "Output",
+    "Precision",
     "Recipe",
+    "RuntimeName",
     "Sample",
     "Source",
     "TensorInput",
@@ -118,6 +123,7 @@ __all__ = [
     "load",
     "missing_files",
     "not_found",
+    "own_modules",
     "parse",
     "schema",
 ]

@@ -42,7 +42,7 @@ def _path_problems(recipe: Recipe) -> Iterator[str]:
             yield f"{key} is {name!r}; {parts[0]!r} is taken by the archive itself, choose another name"
 
 
-RESERVED = frozenset({"handlers", "entry.py", "seal.json", "MAR-INF"})
+RESERVED = frozenset({"handlers", "entry.py", "seal.json", "MAR-INF", "optimised"})
 """Names at the root of an archive that pthserve itself writes."""
 
 

@@ -157,6 +157,11 @@ class Source(Part, frozen=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="64 hexadecimal digits")]
 
 
+RuntimeName: TypeAlias = Literal["eager", "torchscript", "onnxruntime", "openvino", "compile"]
+"""What may execute the network, the simpler first."""
+
+Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+
 Assumption: TypeAlias = Literal["architecture", "input", "output"]
 """A part of the recipe that was drafted, and that nothing in the checkpoint proves."""
 
@@ -187,8 +192,11 @@ class Model(Part, frozen=True):
     files: list[str] = field(default_factory=list)
     assumed: list[Assumption] = field(default_factory=list)
     source: Source | UnsetType = UNSET
-    runtime: Literal["auto", "eager"] = "auto"
-    precision: Literal["float32"] = "float32"
+    runtime: Literal["auto"] | RuntimeName = "auto"
+    precision: Precision = "float32"
+    tolerance: Tolerance = Tolerance(absolute=0.02, relative=0.0)  # of scores in a lower precision
+    calibration: str | UnsetType = UNSET  # for int8: a folder of inputs, or "random"
+    threads: Annotated[int, Meta(ge=1, le=1024)] | UnsetType = UNSET  # of each worker
 
     @property
     def inputs(self) -> list[Input]:

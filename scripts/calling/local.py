@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from handlers.cores import threads
 from handlers.handler import Handler
 from handlers.wire import Row
 from scripts.calling import refused
@@ -21,7 +18,6 @@ class Local:
     def __init__(self, folder: Path) -> None:
         """Raises BadRecipe or BadCheckpoint."""
         self.handler = Handler.open(folder)
-        torch.set_num_threads(threads(self.handler.recipe.most_workers))  # as in a worker: the same rounding
 
     def answer(self, body: bytes, request_id: str) -> bytes:
         (response,) = self.handler.predict([Row({"body": body}, request_id=request_id)])

@@ -12,27 +12,15 @@ from handlers import recipe
 from scripts.catalog import Entry
 from scripts.places import ROOT
 
-NOT_PACKED = {"train.py"}
-"""Python files of a model's folder that serving doesn't need."""
-
 
 def model_files(entry: Entry) -> Iterator[tuple[str, Path]]:
     """(name in the archive, file): the recipe, what it names, recordings, and the folder's own modules."""
     names = {recipe.FILE_NAME, *(name for _, name in entry.recipe.file_names())}
     names |= {sample.recording for sample in entry.recipe.handler.samples if sample.expect is UNSET}
-    names |= {path.relative_to(entry.folder).as_posix() for path in _own_modules(entry.folder)}
+    names |= {path.relative_to(entry.folder).as_posix() for path in recipe.own_modules(entry.folder)}
     for name in sorted(names):
         if (entry.folder / name).is_file():
             yield name, entry.folder / name
-
-
-def _own_modules(folder: Path) -> Iterator[Path]:
-    """Python files that model.py or task.py may import."""
-    for path in folder.rglob("*.py"):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
-        if not hidden and parts[0] not in NOT_PACKED | recipe.RESERVED:
-            yield path
 
 
 def handler_files() -> Iterator[tuple[str, Path]]:

@@ -34,16 +34,11 @@ def outcome(folder: Path, paths: list[Path]) -> dict[str, Any]:
 
 def opened(folder: Path) -> Handler:
     """As serve.py opens it."""
-    import torch
-
     from handlers import seal
-    from handlers.cores import threads
     from handlers.handler import Handler
 
     seal.verify(folder)
-    handler = Handler.open(folder)
-    torch.set_num_threads(threads(handler.recipe.most_workers))
-    return handler
+    return Handler.open(folder)
 
 
 def response(handler: Handler, path: Path) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET, UnsetType
 
 from handlers.cores import cores, threads
+from handlers.recipe import Model, Recipe, TensorInput
 
 
 @pytest.fixture
@@ -59,5 +61,11 @@ def test_a_limit_of_cgroup_v2_goes_before_one_of_v1(tmp_path: Path) -> None:
 
 
 def test_the_workers_of_a_model_share_the_cores() -> None:
-    assert threads(1) == cores()
-    assert threads(cores()) == threads(10_000) == 1
+    assert threads(recipe_of()) == cores()
+    assert threads(recipe_of(cores())) == threads(recipe_of(1024)) == 1
+    assert threads(recipe_of(2, threads=7)) == 7
+
+
+def recipe_of(workers: int = 1, threads: int | UnsetType = UNSET) -> Recipe:
+    model = Model("m", "1", "tensor", "w.pth", TensorInput([1]), threads=threads)
+    return Recipe(model, min_workers=workers, max_workers=workers)

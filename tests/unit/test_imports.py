@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LEVELS = (
     {"errors"},
-    {"recipe", "cores", "failure", "folder_code", "inert", "meta", "mismatch", "seal"},
-    {"pickled", "pictures"},
+    {"recipe", "failure", "folder_code", "inert", "meta", "mismatch", "processor", "seal"},
+    {"cores", "pickled", "pictures"},
     {"noncheckpoint"},
     {"wire", "checkpoint", "images"},
     {"network"},

@@ -8,6 +8,7 @@ import torch
 from msgspec import UNSET
 
 from handlers import checkpoint, runtimes, tasks
+from handlers.cores import threads
 from handlers.recipe import Model
 from handlers.tasks import Classify
 from scripts.checking.steps.trial import Trial
@@ -47,7 +48,9 @@ def _format(path: Path) -> str:
 def architecture(trial: Trial) -> str:
     """Built and strictly loaded, by the call that a worker makes."""
     with torch.inference_mode():
-        trial.runtime = runtimes.open_runtime(trial.model, trial.folder, torch.device("cpu"))
+        trial.opened = runtimes.reference(
+            trial.model, trial.folder, torch.device("cpu"), threads(trial.recipe)
+        )
     allowed = [*trial.model.allow_missing, *trial.model.allow_unexpected]
     strictly = f"but for {', '.join(allowed)}" if allowed else "strictly"
     return f"{_named(trial.model)} takes them {strictly}"

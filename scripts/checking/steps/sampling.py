@@ -76,7 +76,7 @@ def _each(trial: Trial) -> Iterator[Finding]:
             continue
         recipe = replace(trial.recipe, handler=replace(trial.model, samples=[sample]))
         try:
-            alone = Handler(recipe, trial.task, trial.runtime, trial.handler.device)
+            alone = Handler(recipe, trial.task, trial.opened, trial.handler.device)
             (replayed,) = golden.replay(alone, trial.folder)
         except Refusal as error:
             yield Finding("samples", "fail", error.message, error.hint)

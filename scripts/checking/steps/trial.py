@@ -11,7 +11,7 @@ from torch import nn
 from handlers import recipe
 from handlers.handler import Handler
 from handlers.recipe import Model
-from handlers.runtimes import Runtime
+from handlers.runtimes import Opened
 from handlers.tasks import Task
 from scripts.checking.steps.passes import Watched
 
@@ -35,7 +35,7 @@ class Trial:
     """What each step leaves to the next: an attribute is there once the step that sets it has passed."""
 
     task: Task
-    runtime: Runtime
+    opened: Opened
     example: torch.Tensor
     """One input as the network gets it, without the batch dimension."""
     output: torch.Tensor
@@ -72,7 +72,7 @@ class Trial:
     @property
     def handler(self) -> Handler:
         """As Handler.open makes it, of parts that were opened one by one."""
-        return Handler(self.recipe, self.task, self.runtime, torch.device("cpu"))
+        return Handler(self.recipe, self.task, self.opened, torch.device("cpu"))
 
     def first(self, *items: torch.Tensor) -> torch.Tensor:
         """The first item's output in a batch of these."""
