@@ -192,7 +192,7 @@ class Model(Part, frozen=True):
     files: list[str] = field(default_factory=list)
     assumed: list[Assumption] = field(default_factory=list)
     source: Source | UnsetType = UNSET
-    runtime: Literal["auto"] | RuntimeName = "auto"
+    runtime: Literal["auto", "eager", "torchscript", "onnxruntime", "openvino", "compile"] = "auto"
     precision: Precision = "float32"
     tolerance: Tolerance = Tolerance(absolute=0.02, relative=0.0)  # of scores in a lower precision
     calibration: str | UnsetType = UNSET  # for int8: a folder of inputs, or "random"

@@ -127,8 +127,16 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
     ("handler.version", 1.0, f"handler.version is 1.0; {NAME}"),
     ("handler.task", "clasify", "handler.task is 'clasify'; must be classify, regress, tensor, or 'task.py"),
     ("handler.weights", ["a.pth"], "handler.weights is ['a.pth']; must be text (in quotes)"),
-    ("handler.runtime", "tensorrt", "handler.runtime is 'tensorrt'; must be one of 'auto', 'compile', 'eager'"),
-    ("handler.precision", "int4", "handler.precision is 'int4'; must be one of 'bfloat16', 'float32', 'int8'"),
+    (
+        "handler.runtime",
+        "tensorrt",
+        "handler.runtime is 'tensorrt'; must be one of 'auto', 'compile', 'eager'",
+    ),
+    (
+        "handler.precision",
+        "int4",
+        "handler.precision is 'int4'; must be one of 'bfloat16', 'float32', 'int8'",
+    ),
     (
         "handler.architecture",
         {},
