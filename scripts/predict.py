@@ -10,7 +10,6 @@ from typing import BinaryIO, Literal, TextIO
 
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from scripts import catalog
 from scripts.calling import scoring
@@ -21,6 +20,7 @@ from scripts.calling.ways import ByGrpc, Rest, Way, check_names
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.places import Places, shown
+from scripts.progress import bar
 
 STDIN = "-"
 
@@ -95,7 +95,7 @@ def _folder(
     done = 0
     try:
         jobs = 1 if asked.way == "local" else asked.jobs
-        with _progress(console) as progress:
+        with bar(console, seen=not sys.stdout.isatty()) as progress:
             for one in progress.track(
                 scoring.score(wanted, open_way(), jobs), total=len(wanted), description="scoring"
             ):
@@ -125,18 +125,3 @@ def _write(one: Scored, lines: Lines, out: BinaryIO) -> list[tuple[str, CommandE
     out.write(text)
     out.flush()
     return [] if isinstance(one.answer, bytes) else [(one.name, one.answer)]
-
-
-def _progress(console: Console) -> Progress:
-    """A bar, where it is seen and the answers don't run across it."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal or sys.stdout.isatty(),
-        redirect_stdout=False,
-        redirect_stderr=False,
-        transient=True,
-    )

@@ -12,13 +12,13 @@ from types import ModuleType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handlers.cores import cores
 from scripts.architectures import timm_builders
 from scripts.architectures.fingerprint import Fingerprint
 from scripts.architectures.match import Library
 from scripts.endpoints import say
+from scripts.progress import bar
 
 WORTH = 200
 """Builders for which another process is worth its start, which takes as long as some 40 of them."""
@@ -52,7 +52,7 @@ def build(library: Library, console: Console) -> list[Fingerprint]:
     what = f"building the table of {library}'s {len(plans)} architectures, once"
     if not console.is_terminal:
         say(console, what)
-    with _progress(console) as progress:
+    with bar(console) as progress:
         found = progress.track(_fingerprints(library, plans), total=len(plans), description=what)
         return [one for one in found if one is not None]
 
@@ -66,17 +66,3 @@ def _fingerprints(library: Library, plans: list[Any]) -> Iterator[Fingerprint | 
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         chunk = math.ceil(min(WORTH / 10, len(plans) / processes))
         yield from pool.map(source(library).fingerprint, plans, chunksize=chunk)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-        transient=True,
-    )

@@ -30,13 +30,6 @@ def module_state(value: object) -> StateDict | None:
     return {f"{path}{name}": tensor for path, module, _ in _modules(value) for name, tensor in _own(module)}
 
 
-def module_classes(value: object) -> dict[str, str]:
-    """The class of each module by its dotted name; "" is the whole one. Empty for what is no module."""
-    if not is_module(value):
-        return {}
-    return {path[:-1]: module.name for path, module, _ in _modules(value)}
-
-
 def is_module(value: object) -> TypeGuard[Foreign]:
     """Whether an inert record is an nn.Module's: it has what nn.Module's __init__ makes."""
     return isinstance(value, Foreign) and (

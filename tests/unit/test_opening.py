@@ -19,7 +19,7 @@ from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 from handlers import checkpoint
 from handlers.errors import BadCheckpoint
 from handlers.inert import Foreign, walk
-from scripts.inspection.modules import module_classes, module_state
+from scripts.inspection.modules import module_state
 from scripts.inspection.opened import Opened
 from scripts.inspection.opening import open_checkpoint
 from scripts.inspection.reading import exported, storages
@@ -327,16 +327,11 @@ def test_a_pickled_module_gives_its_state_dict(tmp_path: Path, zipped: bool, pro
     assert found is not None
     assert_same(found, dict(model.state_dict()))
     assert found["tied.weight"].data_ptr() == found["blocks.0.first.weight"].data_ptr()
-    classes = module_classes(root)
-    assert classes[""] == f"{__name__}.Outer"
-    assert classes["blocks.1.first"] == "torch.nn.modules.linear.Linear"
-    assert len(classes) == len(list(model.named_modules(remove_duplicate=False)))
 
 
 def test_what_is_no_module_has_no_state() -> None:
     for value in ({}, torch.ones(1), Foreign("m.C"), Foreign("m.C", ({"a": 1},))):
         assert module_state(value) is None
-        assert module_classes(value) == {}
 
 
 def test_modules_that_hold_each_other_are_refused() -> None:
