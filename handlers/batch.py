@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from handlers.errors import Refusal
+from handlers.errors import OutOfMemory, Refusal
 from handlers.wire import Outcome, Response
 
 Phase: TypeAlias = Literal["reading", "preparing", "network", "finishing"]
@@ -29,6 +29,8 @@ class Batch(Struct, frozen=True):
     responses: list[Response]
     seconds: Mapping[Phase, float]
     items: Mapping[str, int]
+    shortages: int = 0
+    """Passes that ran out of memory."""
 
 
 class Stopwatch:
@@ -57,4 +59,4 @@ def codes(response: Response, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _told(error: Refusal) -> str:
-    return error.code if error.status < 500 else "internal"
+    return error.code if error.status < 500 or isinstance(error, OutOfMemory) else "internal"

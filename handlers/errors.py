@@ -3,6 +3,7 @@
     request   wire.read -> task.prepare -> runtime -> task.finish -> wire.write
                  |             |              |            |
               BadInput      BadInput    ForwardFailed   BadInput       (4xx the caller's, 5xx ours)
+                                         OutOfMemory
 
     model     recipe -> checkpoint -> network -> runtime -> golden -> READY
                  |          |            |          |          |
@@ -56,6 +57,13 @@ class ForwardFailed(Refusal):
 
     status = 500
     code = "forward_failed"
+
+
+class OutOfMemory(Refusal):
+    """Memory ran out for this item alone: now, or always where it is larger than the device can hold."""
+
+    status = 503
+    code = "out_of_memory"
 
 
 class BadRecipe(Refusal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
@@ -46,10 +47,12 @@ def _named(folder: Path, spec: str, key: str) -> tuple[object, ModuleType]:
     """What the spec names (None if nothing), and the module that was imported for it."""
     file_name, _, name = spec.partition(":")
     path = (folder / file_name).resolve()
-    module_name = f"pthserve_folder.{abs(hash(str(path)))}"
-    module_spec = importlib.util.spec_from_file_location(module_name, path)
-    if module_spec is None or module_spec.loader is None or not path.is_file():
+    if path.suffix != ".py" or not path.is_file():
         raise BadRecipe(f"{key} is {spec!r}; {path} is not there", hint="add the file or correct the name")
+    module_name = _module_name(path)
+    module_spec = importlib.util.spec_from_file_location(module_name, path)
+    assert module_spec is not None  # as the suffix is Python's
+    assert module_spec.loader is not None
     module = importlib.util.module_from_spec(module_spec)
     with _siblings_importable(path.parent):
         sys.modules[module_name] = module  # dataclasses and pickling look their module up there
@@ -62,6 +65,15 @@ def _named(folder: Path, spec: str, key: str) -> tuple[object, ModuleType]:
                 hint=_remedy(error, path),
             ) from error
     return getattr(module, name, None), module
+
+
+def _module_name(path: Path) -> str:
+    """An identifier, as TorchScript wants it, which follows the content alone, wherever the folder lies.
+
+    What is built from a network may hold its class's name, and has to be the same bytes everywhere.
+    """
+    digest = hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes())
+    return f"pthserve_folder_{digest.hexdigest()[:16]}"
 
 
 def _remedy(error: BaseException, path: Path) -> str:

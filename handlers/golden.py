@@ -1,7 +1,8 @@
 """Replay the samples through the whole handler, and compare with what the owner's code answered.
 
 Each sample is answered alone and in full batches with the others; a worker whose answers differ
-beyond the tolerance never becomes READY.
+beyond the tolerance never becomes READY. Where a lower precision executes, its scores are held to
+handler.tolerance, as they were when it was proven.
 """
 
 from __future__ import annotations
@@ -12,24 +13,25 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from msgspec import UNSET, Struct
 
-from handlers import wire
+from handlers import closeness, wire
+from handlers.closeness import REMEDY, Demand, Values
 from handlers.errors import BadRecipe, Refusal, SampleMismatch
 from handlers.recipe import Recipe, Sample, is_array_file
+from handlers.runtimes import Opened
+from handlers.tasks import Task
 from handlers.tasks.classify import Classification
 from handlers.tasks.regress import Regression
 from handlers.wire import Answered, Outcome, Request, Row
-
-Values = npt.NDArray[np.float64]
 
 
 class Evaluator(Protocol):
     """What of the handler is needed here."""
 
     recipe: Recipe
+    task: Task
+    opened: Opened
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Outcome]]: ...
 
@@ -51,7 +53,7 @@ def replay(handler: Evaluator, folder: Path) -> list[Replayed]:
         outcomes = handler.evaluate([requests[index] for index in batch])
         for index, (outcome,) in zip(batch, outcomes, strict=True):
             sample = samples[index]
-            error = _compare(sample, outcome, folder, company)
+            error = _compare(handler, sample, outcome, folder, company)
             errors[sample.input] = max(errors[sample.input], error)
     return [
         Replayed(sample.input, "recording" if sample.expect is UNSET else "owner", errors[sample.input])
@@ -95,20 +97,32 @@ def _batches(samples: int, size: int) -> list[tuple[list[int], str]]:
     return alone + full
 
 
-def _compare(sample: Sample, outcome: Outcome, folder: Path, company: str) -> float:
+def _compare(handler: Evaluator, sample: Sample, outcome: Outcome, folder: Path, company: str) -> float:
     """The largest absolute difference; raises SampleMismatch beyond the tolerance."""
     answered = _answer(sample, outcome, company)
-    expect = sample.expect
+    expect, where = sample.expect, f"sample {sample.input} ({company})"
+    demand = _demand(handler, sample)
     if sample.label is not UNSET:
         _compare_label(sample, sample.label, answered, company)
     if isinstance(expect, str) and not is_array_file(expect):
         _compare_label(sample, expect, answered, company)
         return 0.0
+    got = answered.output.double().numpy()
     if isinstance(expect, list):
-        got = answered.answer.values if isinstance(answered.answer, Regression) else answered.output.flatten()
-        return _compare_values(sample, np.asarray(expect, np.float64), np.asarray(got, np.float64), company)
-    path = folder / (sample.recording if expect is UNSET else expect)
-    return _compare_values(sample, _raw(path, sample), answered.output.double().numpy(), company)
+        values = np.asarray(expect, np.float64)
+        if isinstance(answered.answer, Regression):
+            answer = np.asarray(answered.answer.values, np.float64)
+            return closeness.within(values, answer, demand.tolerance, where)
+        return closeness.compare(handler.task, values, got.flatten(), demand, where)
+    raw = _raw(folder / (sample.recording if expect is UNSET else expect), sample)
+    return closeness.compare(handler.task, raw, got, demand, where)
+
+
+def _demand(handler: Evaluator, sample: Sample) -> Demand:
+    """The sample's own tolerance, or in a lower precision the recipe's, of scores."""
+    precision = handler.opened.precision
+    lower = precision != "float32"
+    return Demand(precision, handler.recipe.handler.tolerance if lower else sample.tolerance)
 
 
 def _answer(sample: Sample, outcome: Outcome, company: str) -> Answered:
@@ -144,42 +158,3 @@ def _compare_label(sample: Sample, expect: str, answered: Answered, company: str
             f"(score {got.score:.4f})",
             hint=f"{REMEDY} and the order of the labels",
         )
-
-
-REMEDY = (
-    "what differs from training? compare mode, resize, crop, mean and std of handler.input, and the weights"
-)
-
-
-def _compare_values(sample: Sample, expected: Values, got: Values, company: str) -> float:
-    where = f"sample {sample.input} ({company})"
-    if expected.shape != got.shape:
-        raise SampleMismatch(
-            f"{where}: expected the shape {list(expected.shape)}, got {list(got.shape)}",
-            hint="`expect` holds one item's output, without the batch dimension",
-        )
-    if not np.isfinite(expected).all():
-        raise SampleMismatch(f"{where}: `expect` holds NaN or infinity", hint="expect finite values")
-    difference = np.abs(got - expected)
-    allowed = sample.tolerance.absolute + sample.tolerance.relative * np.abs(expected)
-    wrong = ~(difference <= allowed)  # NaN is wrong, too
-    if wrong.any():
-        worst = np.unravel_index(np.argmax(np.where(wrong, difference - allowed, -np.inf)), difference.shape)
-        raise SampleMismatch(
-            f"{where}: expected {expected[worst]:.6g}, got {got[worst]:.6g} at {list(map(int, worst))} "
-            f"(allowed difference {allowed[worst]:.2g}); {int(wrong.sum())} of {wrong.size} values differ",
-            hint=PROBABILITIES if _are_probabilities(expected, got) else REMEDY,
-        )
-    return float(difference.max(initial=0.0))
-
-
-PROBABILITIES = "`expect` holds probabilities: save the raw output, before softmax or sigmoid"
-
-
-def _are_probabilities(expected: Values, got: Values) -> bool:
-    """Whether `expect` is the softmax or the sigmoid of what came out."""
-    raw = torch.from_numpy(got)
-    return got.ndim == 1 and any(
-        np.allclose(expected, scores.numpy(), rtol=1e-3, atol=1e-4)
-        for scores in (raw.softmax(0), raw.sigmoid())
-    )

@@ -7,17 +7,20 @@ A bad item stops on its way and becomes its own error; its neighbours go on as i
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from handlers import recipe, runtimes, tasks, wire
+from handlers import faults, recipe, runtimes, tasks, wire
 from handlers.batch import Batch, Stopwatch, codes
-from handlers.blame import Stage, answered, blamed, failed, guarded, tensor
+from handlers.blame import Stage, answered, blamed, failed, guarded, short_of_memory, tensor
 from handlers.cores import threads
-from handlers.errors import ForwardFailed, Refusal
+from handlers.errors import ForwardFailed, OutOfMemory, Refusal
+from handlers.faults import DeviceLost
+from handlers.limit import Limit
 from handlers.recipe import Recipe
 from handlers.runtimes import Opened
 from handlers.tasks import Task
@@ -32,11 +35,20 @@ class Handler:
         self.task = task
         self.opened = opened
         self.device = device
+        self.limit = Limit(recipe.batch_size)
 
     @classmethod
-    def open(cls, folder: Path, device: torch.device | str = "cpu", *, reference: bool = False) -> Handler:
+    def open(
+        cls,
+        folder: Path,
+        device: torch.device | str = "cpu",
+        *,
+        reference: bool = False,
+        known: Mapping[str, str] = {},
+    ) -> Handler:
         """The model of a folder (models/NAME, or an unpacked archive); `reference`: by eager float32.
 
+        `known` has the sha256 of files that were verified just now, by their path in the folder.
         Raises BadRecipe or BadCheckpoint; with the files of a recipe missing, BadRecipe names them.
         """
         device = torch.device(device)
@@ -44,18 +56,22 @@ class Handler:
         for key, name in recipe.missing_files(found, folder):
             raise recipe.not_found(folder, key, name)
         task = tasks.open_task(found.handler, folder)
-        open_one = runtimes.reference if reference else runtimes.opened
+        model, own_threads = found.handler, threads(found)
         with torch.inference_mode():
-            opened = open_one(found.handler, folder, device, threads(found))
+            opened = (
+                runtimes.reference(model, folder, device, own_threads)
+                if reference
+                else runtimes.opened(model, folder, device, own_threads, known)
+            )
         return cls(found, task, opened, device)
 
     def predict(self, rows: Sequence[Row]) -> list[Response]:
-        """One response for each row, in order. Never raises for what a row holds."""
+        """One response for each row, in order. Never raises for what a row holds, but DeviceLost."""
         return self.batch(rows).responses
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         """The same, with how long each phase took and what became of each item."""
-        watch = Stopwatch()
+        watch, shortages = Stopwatch(), self.limit.shortages
         requests = [self._read(row) for row in rows]
         watch.lap("reading")
         evaluated = iter(self._evaluate([one for one in requests if isinstance(one, Request)], watch))
@@ -65,7 +81,8 @@ class Handler:
         responses = [_written(*each) for each in zip(rows, requests, outcomes, strict=True)]
         watch.lap("finishing")
         told = (codes(*each) for each in zip(responses, outcomes, strict=True))
-        return Batch(responses, watch.seconds, Counter(code for each in told for code in each))
+        counted = Counter(code for each in told for code in each)
+        return Batch(responses, watch.seconds, counted, self.limit.shortages - shortages)
 
     def evaluate(self, requests: Sequence[Request]) -> list[list[Outcome]]:
         """The outcome of each item of each request: its answer with the raw output, or a refusal."""
@@ -93,7 +110,7 @@ class Handler:
     def _run(self, inputs: Sequence[Stage]) -> list[Stage]:
         """Raw outputs in the order of `inputs`; what was refused before stays refused."""
         stages = list(inputs)
-        for chunk in _chunks(stages, self.recipe.batch_size):
+        for chunk in _chunks(stages, self.limit.size):
             tensors = [
                 stage for stage in (stages[index] for index in chunk) if isinstance(stage, torch.Tensor)
             ]
@@ -104,12 +121,28 @@ class Handler:
     def _forward(self, tensors: Sequence[torch.Tensor]) -> list[Stage]:
         """One pass over the stacked batch; when it fails, each half for itself, down to the culprit."""
         try:
-            return list(self.forward(torch.stack(list(tensors))))
+            outputs = self.forward(torch.stack(list(tensors))).unbind()
         except Exception as error:
-            if len(tensors) == 1:
-                return [failed(error)]
+            refusal = self._failed(error, len(tensors))
+        else:
+            self.limit.passed(len(tensors))
+            return list(outputs)
+        if isinstance(refusal, OutOfMemory):
+            faults.free()  # only here, where the error no longer holds what the pass had
+        if len(tensors) == 1:
+            return [refusal]
         half = len(tensors) // 2
         return [*self._forward(tensors[:half]), *self._forward(tensors[half:])]
+
+    def _failed(self, error: Exception, items: int) -> Refusal:
+        """What a pass of so many items raised, as one of ours; raises DeviceLost."""
+        if faults.lost(error):
+            raise DeviceLost(f"{self.device}: {type(error).__name__}: {error}") from error
+        if not faults.out_of_memory(error):
+            return failed(error)
+        self.limit.short(items)
+        traceback.clear_frames(error.__traceback__)
+        return short_of_memory(error)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """[items, ...] on the CPU -> raw outputs [items, ...], float32 on the CPU."""

@@ -9,6 +9,7 @@ nearest and bicubic differ by more, and stay with PIL).
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 import torch
@@ -45,8 +46,14 @@ def prepare(content: bytes, recipe: ImageInput) -> torch.Tensor:
     """
     pixels = _pixels(content, recipe).to(torch.float32).mul_(recipe.rescale_factor)
     if recipe.mean is not UNSET and recipe.std is not UNSET:
-        pixels.sub_(torch.tensor(recipe.mean)[:, None, None]).div_(torch.tensor(recipe.std)[:, None, None])
+        pixels.sub_(_per_channel(*recipe.mean)).div_(_per_channel(*recipe.std))
     return pixels.flatten() if recipe.flatten else pixels
+
+
+@cache
+def _per_channel(*values: float) -> torch.Tensor:
+    """float32 [channels, 1, 1]; a recipe has two of these, for as long as it is served."""
+    return torch.tensor(values)[:, None, None]
 
 
 def _pixels(content: bytes, recipe: ImageInput) -> torch.Tensor:

@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias, get_args
 from msgspec import Struct
 
 from handlers.batch import Batch, Phase
+from handlers.runtimes import Opened
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,12 @@ PHASES: dict[Phase, Metric] = {
 }
 REQUESTS = Metric("pthserve_batch_requests", "HISTOGRAM", "requests")
 ITEMS = Metric("pthserve_items_total", "COUNTER", "items", ("code",))
-MODEL = Metric("pthserve_model_info", "GAUGE", "info", ("runtime", "device", "assumed"))
+SHORTAGES = Metric("pthserve_out_of_memory_total", "COUNTER", "passes")
+MODEL = Metric(
+    "pthserve_model_info", "GAUGE", "info", ("runtime", "precision", "fallback", "device", "assumed")
+)
 
-METRICS = (*PHASES.values(), REQUESTS, ITEMS, MODEL)
+METRICS = (*PHASES.values(), REQUESTS, ITEMS, SHORTAGES, MODEL)
 
 OTHER = "other"
 
@@ -56,6 +60,7 @@ CODES = frozenset(
         "image_too_large",
         "internal",
         "not_finite",
+        "out_of_memory",
         "out_of_range",
         "output_not_finite",
         "too_many_items",
@@ -82,10 +87,13 @@ class Meter:
         self._lines: dict[tuple[str, ...], tuple[str, str]] = {}
         self._failed = False
 
-    def opened(self, runtime: str, device: str, assumed: Sequence[str]) -> None:
+    def opened(self, opened: Opened, device: str, assumed: Sequence[str]) -> None:
         """That this version is there, what executes it, and what of its recipe nothing proves."""
         named = "+".join(assumed) or "nothing"  # a "," would end the label, as a ":" would its name
-        self._tell([(MODEL, 1, (runtime, device.replace(":", ""), named))])
+        runtime = "+".join((opened.candidate.runtime, *opened.candidate.options))
+        fallback = opened.fallback.cause if opened.fallback is not None else "no"
+        labels = (runtime, opened.precision, fallback, device.replace(":", ""), named)
+        self._tell([(MODEL, 1, labels), (SHORTAGES, 0, ())])
 
     def batch(self, batch: Batch) -> None:
         self._tell(observed(batch))
@@ -122,4 +130,6 @@ def observed(batch: Batch) -> Iterator[Observed]:
         yield PHASES[phase], seconds, ()
     for code, count in batch.items.items():
         yield ITEMS, count, (code if code in CODES else OTHER,)
+    if batch.shortages:
+        yield SHORTAGES, batch.shortages, ()
     yield REQUESTS, len(batch.responses), ()

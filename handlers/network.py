@@ -29,17 +29,20 @@ class NotOnMeta(Exception):
     """The network can't be built without memory; why, for the log."""
 
 
-def open_network(recipe: Model, folder: Path, device: torch.device) -> nn.Module:
+def open_network(
+    recipe: Model, folder: Path, device: torch.device, state: StateDict | None = None
+) -> nn.Module:
     """The network with its weights, in eval mode, on `device`; raises BadRecipe or BadCheckpoint.
 
     It is built on the meta device and takes the memory-mapped tensors as they are, so that the
-    workers of a model share one copy of the weights in memory.
+    workers of a model share one copy of the weights in memory. `state` comes in the place of what the
+    checkpoint holds, and in its own precision.
     """
     path = folder / recipe.weights
     if checkpoint.is_torchscript(path):
         network = _open_torchscript(recipe, path)
     else:
-        network = _rebuild(recipe, folder, path)
+        network = _rebuild(recipe, folder, path, state)
     for parameter in network.parameters():
         parameter.requires_grad_(False)  # a ScriptModule has no requires_grad_ of its own
     return network.to(device).eval()
@@ -60,19 +63,20 @@ def _open_torchscript(recipe: Model, path: Path) -> nn.Module:
     return network
 
 
-def _rebuild(recipe: Model, folder: Path, path: Path) -> nn.Module:
+def _rebuild(recipe: Model, folder: Path, path: Path, served: StateDict | None) -> nn.Module:
     if recipe.architecture is UNSET:
         raise BadRecipe(
             f"{path}: holds weights without an architecture",
             hint="name it in handler.architecture: {class: model.py:CLASS} or {torchvision: BUILDER}",
         )
     build = _builder(recipe.architecture, folder)
-    state = _state(recipe, path)
+    state = _state(recipe, path) if served is None else served
     try:
-        return _on_meta(build, state, recipe, path)
+        return _on_meta(build, state, recipe, path, as_served=served is not None)
     except NotOnMeta as reason:
-        logger.warning("%s: built in memory instead of sharing the file's pages: %s", recipe.name, reason)
-        return _in_memory(build, state, recipe, path)
+        if served is None:
+            logger.warning("%s: built in memory instead of sharing the file's pages: %s", recipe.name, reason)
+        return _in_memory(build, state, recipe, path, as_served=served is not None)
 
 
 def _builder(architecture: Architecture, folder: Path) -> Build:
@@ -134,7 +138,7 @@ def _state(recipe: Model, path: Path) -> StateDict:
     return {name.removeprefix(prefix): value for name, value in state.items()}
 
 
-def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Module:
+def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path, *, as_served: bool) -> nn.Module:
     # under the device alone RegNet couldn't compute its widths; an owner's constructor might draw numbers
     # beside those of the layers, which no two workers would share
     published = recipe.architecture is not UNSET and recipe.architecture.torchvision is not UNSET
@@ -146,8 +150,9 @@ def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Mo
     except Exception as error:  # a constructor that computes with real numbers can't live there
         raise NotOnMeta(f"its constructor raised {type(error).__name__}: {error}") from error
     state = _fitted(network, state, recipe, path)
-    dtypes = {name: value.dtype for name, value in _tensors(network).items()}
-    state = {name: value.to(dtypes[name]) for name, value in state.items()}
+    if not as_served:
+        dtypes = {name: value.dtype for name, value in _tensors(network).items()}
+        state = {name: value.to(dtypes[name]) for name, value in state.items()}
     network.load_state_dict(_of_this_version(state, network), strict=False, assign=True)
     left = _left_on_meta(network)
     if left:
@@ -155,7 +160,7 @@ def _on_meta(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Mo
     return network
 
 
-def _in_memory(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.Module:
+def _in_memory(build: Build, state: StateDict, recipe: Model, path: Path, *, as_served: bool) -> nn.Module:
     torch.manual_seed(0)  # what allow_missing leaves at random is the same in every worker
     try:
         network = build()
@@ -167,7 +172,7 @@ def _in_memory(build: Build, state: StateDict, recipe: Model, path: Path) -> nn.
             hint="check handler.architecture.args",
         ) from error
     state = _fitted(network, state, recipe, path)
-    network.load_state_dict(_of_this_version(state, network), strict=False)
+    network.load_state_dict(_of_this_version(state, network), strict=False, assign=as_served)
     return network
 
 

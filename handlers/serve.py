@@ -7,16 +7,20 @@ called once in a worker, `handle` for every batch.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from http.client import responses as PHRASES
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
-from handlers import failure, golden, seal
+from handlers import execution, failure, golden, seal, worker
+from handlers.execution import Execution
+from handlers.faults import DeviceLost
 from handlers.handler import Handler
 from handlers.metering import Meter
 from handlers.wire import Response, Row
@@ -28,6 +32,9 @@ REQUEST_ID = "x-request-id"
 
 MODEL_VERSION = "x-model-version"
 """On every answer of ours, by which the gateway tells them from TorchServe's own."""
+
+LOST = 70
+"""Exit status of a worker whose device is lost: EX_SOFTWARE of sysexits.h."""
 
 _SANE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -53,14 +60,19 @@ class Service:
             raise StartFailed(f"{type(error).__name__}: {error}") from error
         model = handler.recipe.handler
         self._meter = Meter(model.name, model.version)
-        self._meter.opened(str(handler.opened.candidate.runtime), str(handler.device), model.assumptions)
+        self._meter.opened(handler.opened, str(handler.device), model.assumptions)
+        _tell(handler)
+        worker.quicken(context)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
         """One body for each row, its status and headers set on the context."""
         if self._handler is None or self._meter is None:
             raise StartFailed("handle was called before initialize")
         rows = [_row(fields, context, index) for index, fields in enumerate(data)]
-        batch = self._handler.batch(rows)
+        try:
+            batch = self._handler.batch(rows)
+        except DeviceLost as error:
+            _end(error)
         for index, (row, response) in enumerate(zip(rows, batch.responses, strict=True)):
             context.set_response_status(response.status, PHRASES.get(response.status, ""), idx=index)
             context.set_response_content_type(index, response.content_type)
@@ -68,6 +80,28 @@ class Service:
             _log_errors(row, response)
         self._meter.batch(batch)
         return [response.body for response in batch.responses]
+
+
+def _tell(handler: Handler) -> None:
+    """Leave word for the supervisor of what executes; serving goes on without it."""
+    model, opened = handler.recipe.handler, handler.opened
+    fallback = opened.fallback
+    instead, cause = (fallback.wanted, fallback.cause) if fallback is not None else ("", "")
+    try:
+        execution.leave(model.name, model.version, Execution(str(opened.candidate), instead, cause))
+    except OSError:
+        logger.exception("what executes can't be told")
+
+
+def _end(error: DeviceLost) -> NoReturn:
+    """End this process, so that TorchServe starts another: no answer of this one could be trusted.
+
+    At once, because ending in good order would wait for the device. Who waits is told "Worker died".
+    """
+    logger.critical("this worker ends: %s", error, exc_info=error)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(LOST)
 
 
 def _opened(context: Any) -> Handler:
@@ -79,7 +113,8 @@ def _opened(context: Any) -> Handler:
             logger.warning("checked with %s %s, running with %s", name, version, installed.get(name))
     gpu = context.system_properties.get("gpu_id")
     on_gpu = gpu is not None and torch.cuda.is_available()
-    handler = Handler.open(folder, torch.device("cuda", int(gpu)) if on_gpu else torch.device("cpu"))
+    device = torch.device("cuda", int(gpu)) if on_gpu else torch.device("cpu")
+    handler = Handler.open(folder, device, known=sealed.files)
     for replayed in golden.replay(handler, folder):
         logger.info(
             "sample %s passed, largest difference %.3g, expected by %s",

@@ -223,7 +223,13 @@ class Recipe(Part, frozen=True, rename="camel"):
     min_workers: Workers | UnsetType = UNSET
     max_workers: Workers | UnsetType = UNSET
     batch_size: Annotated[int, Meta(ge=1, le=1024)] = 1
-    max_batch_delay: Annotated[int, Meta(ge=1, le=60_000)] = 1  # ms; TorchServe turns 0 into 100
+    max_batch_delay: Annotated[int, Meta(ge=0, le=60_000)] = 1
+    """ms that a batch waits to fill. With 0 none waits, and none has more than two requests: TorchServe's
+    loop ends when the delay is used up, and looks after the second for the first time. A lone request is
+    answered a good millisecond sooner, a crowd of small ones costs nearly twice the processor's time.
+
+    From an archive's own file TorchServe takes 0 for 100; from its API, by which the supervisor registers,
+    as it is."""
     response_timeout: Seconds = 120
     startup_timeout: Seconds = 120
     max_retry_timeout_in_sec: Seconds | UnsetType = UNSET  # without it TorchServe has its own

@@ -108,21 +108,35 @@ def write(decision: Decision, folder: Path) -> None:
     (folder / FOLDER / FILE_NAME).write_bytes(encoded + b"\n")
 
 
-def inputs(model: Model, folder: Path) -> str:
-    """sha256 of all that decides what the network answers: keys of the recipe, weights, the folder's code."""
+def inputs(model: Model, folder: Path, known: Mapping[str, str] = {}) -> str:
+    """sha256 of all that decides what the network answers: keys of the recipe, weights, the folder's code.
+
+    `known` has the sha256 of files of the folder that were verified just now, by their relative path.
+    """
     asked = {key: value for key in DECIDING if (value := getattr(model, key)) is not UNSET}
     files = {path.relative_to(folder).as_posix(): path for path in recipe.own_modules(folder)}
     files[model.weights] = folder / model.weights
-    digests = {name: seal.sha256(path) for name, path in files.items()}
+    digests = {name: known.get(name) or seal.sha256(path) for name, path in files.items()}
     told = msgspec.json.encode({"recipe": asked, "files": digests}, order="deterministic")
     return hashlib.sha256(told).hexdigest()
 
 
-def changed(decision: Decision, folder: Path) -> list[str]:
-    """Artifacts that aren't the ones that were proven, or aren't there."""
+def changed(decision: Decision, folder: Path, known: Mapping[str, str] = {}) -> list[str]:
+    """Artifacts that aren't the ones that were proven, aren't there, or are too many: a library may read
+    what lies beside. `known` as for `inputs`."""
     root = folder / FOLDER
-    return [
+    own = root / decision.chosen.folder
+    there = {path.relative_to(root).as_posix() for path in own.rglob("*") if not path.is_dir()}
+    return sorted(
         name
-        for name, digest in sorted(decision.files.items())
-        if not (root / name).is_file() or seal.sha256(root / name) != digest
-    ]
+        for name in there | decision.files.keys()
+        if name not in there or _digest(root, name, known) != decision.files.get(name, "too many")
+    )
+
+
+def _digest(root: Path, name: str, known: Mapping[str, str]) -> str | None:
+    """None of what is no file of its own, but a link to elsewhere."""
+    path = root / name
+    if path.is_symlink() or not path.is_file():
+        return None
+    return known.get(f"{FOLDER}/{name}") or seal.sha256(path)

@@ -18,6 +18,10 @@ Option: TypeAlias = Literal["channels_last", "cuda_graphs"]
 """What eager may be tried with besides."""
 
 
+class CantBuild(Exception):
+    """This runtime can't execute this network here; why, for the table of the decision."""
+
+
 class Setting(Struct, frozen=True):
     """How a network is executed: where, by how many threads, how exactly."""
 
@@ -25,6 +29,13 @@ class Setting(Struct, frozen=True):
     threads: int
     precision: Precision = "float32"
     options: tuple[Option, ...] = ()
+
+    def only(self, *precisions: Precision, cuda: bool = False) -> None:
+        """What a runtime can do; raises CantBuild when something else is asked."""
+        if self.precision not in precisions:
+            raise CantBuild(f"no {self.precision} here")
+        if self.device.type != "cpu" and not cuda:
+            raise CantBuild("executes on the CPU alone")
 
 
 class Material(Struct, frozen=True):
@@ -39,6 +50,7 @@ class Material(Struct, frozen=True):
     calibration: Sequence[torch.Tensor] = ()
     """For int8: prepared inputs, without the batch dimension."""
 
-
-class CantBuild(Exception):
-    """This runtime can't execute this network here; why, for the table of the decision."""
+    @property
+    def example(self) -> torch.Tensor:
+        """The batch, of at least two items: what is traced with one is made for one."""
+        return self.batch if len(self.batch) > 1 else torch.cat([self.batch, self.batch])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from handlers.errors import BadInput
 from handlers.recipe import Model, TensorInput
 from handlers.wire import EncodedImage, Item, Numbers
 
+Scaling: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""What is taken off an item's values, and what they are divided by."""
+
 
 class Task(ABC):
     """Derive from this, or from one of the built-in tasks, in models/NAME/task.py."""
@@ -21,6 +25,7 @@ class Task(ABC):
     def __init__(self, recipe: Model, folder: Path) -> None:
         self.recipe = recipe
         self.folder = folder
+        self._scaling = _scaling(recipe.tensor_input())
         if recipe.image_input() is not None:
             import handlers.images  # noqa: F401  # torchvision, seconds that other models needn't wait for
 
@@ -34,7 +39,7 @@ class Task(ABC):
 
             return images.prepare(item.content, image)
         if isinstance(item, Numbers) and tensor is not None:
-            return _scaled(item, tensor)
+            return _scaled(item, tensor, self._scaling)
         raise BadInput("this model takes no such input", code="wrong_kind", hint="see the recipe's input")
 
     @abstractmethod
@@ -47,7 +52,14 @@ def shortest(values: npt.NDArray[np.float32]) -> list[float]:
     return [float(str(value)) for value in values]
 
 
-def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:
+def _scaling(tensor: TensorInput | None) -> Scaling | None:
+    """The recipe's mean and std, made once: making them takes longer than using them."""
+    if tensor is None or tensor.mean is UNSET or tensor.std is UNSET:
+        return None
+    return torch.tensor(tensor.mean), torch.tensor(tensor.std)
+
+
+def _scaled(item: Numbers, recipe: TensorInput, scaling: Scaling | None) -> torch.Tensor:
     if not np.isfinite(item.values).all():
         raise BadInput(
             "a value is NaN, infinite, or too large for float32",
@@ -55,9 +67,10 @@ def _scaled(item: Numbers, recipe: TensorInput) -> torch.Tensor:
             hint="send finite numbers; fill gaps as training did",
         )
     _check_range(item, recipe)
-    values = torch.tensor(item.values)
-    if recipe.mean is not UNSET and recipe.std is not UNSET:
-        values = values.sub_(torch.tensor(recipe.mean)).div_(torch.tensor(recipe.std))
+    values = torch.from_numpy(np.array(item.values))  # a copy: an .npy body's own bytes can't be written to
+    if scaling is not None:
+        mean, std = scaling
+        values.sub_(mean).div_(std)
     return values
 
 

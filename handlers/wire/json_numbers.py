@@ -7,6 +7,7 @@ refused while decoding; JSON knows no NaN.
 from __future__ import annotations
 
 import math
+import struct
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,9 @@ from handlers.errors import BadInput
 from handlers.recipe import TensorInput
 from handlers.wire import array, refusals
 from handlers.wire.types import Item
+
+SHORT = 2**15
+"""Bytes; lists of them take a megabyte at most."""
 
 
 def read(value: bytes, depth: int, declared: TensorInput, most: int) -> tuple[tuple[Item, ...], bool]:
@@ -45,7 +49,12 @@ def read(value: bytes, depth: int, declared: TensorInput, most: int) -> tuple[tu
 
 
 def _check_extent(value: bytes, declared: TensorInput, most: int | None) -> None:
-    """Far more brackets or commas than the largest request has are refused before any list is built."""
+    """Far more brackets or commas than the largest request has are refused before any list is built.
+
+    What is short can't become large: it isn't counted.
+    """
+    if len(value) <= SHORT:
+        return
     sizes = [math.prod(declared.shape[:rank]) for rank in range(len(declared.shape))]
     items = 1 if most is None else most
     brackets, commas = items * sum(sizes) + 1, items * (math.prod(declared.shape) + sum(sizes))
@@ -64,6 +73,8 @@ def _item(lists: Any, declared: TensorInput) -> Item:
 
 def _array(lists: Any, declared: TensorInput) -> npt.NDArray[np.generic]:
     try:
+        if lists and type(lists[0]) is float:
+            return np.frombuffer(struct.pack(f"{len(lists)}d", *lists))  # three times as fast as asarray
         return np.asarray(lists, dtype=np.int64 if declared.dtype == "int64" else np.float64)
     except OverflowError:
         raise BadInput(

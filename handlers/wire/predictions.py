@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from handlers.errors import BadInput, Refusal, listed
+from handlers.errors import BadInput, OutOfMemory, Refusal, listed
 from handlers.recipe import Model
 from handlers.wire import array, json_body, refusals
 from handlers.wire.types import Answered, EncodedImage, Outcome, Request, Response, Row
@@ -36,6 +36,8 @@ def read(row: Row, recipe: Model) -> Request:
     """The items of one row; raises BadInput when the body as a whole can't be read."""
     body = _body(row)
     content_type = row.headers.get("content-type", "").lower()
+    if body[:1] in (b"{", b"[") and not content_type.startswith("image/"):  # what most send, told at a glance
+        return _json(row, body, recipe)
     if _IMAGES.match(body):
         if recipe.image_input() is None:
             raise refusals.no_images(json_body.form(recipe))
@@ -53,9 +55,13 @@ def read(row: Row, recipe: Model) -> Request:
             hint="send the file's bytes as they are",
         )
     if _JSON.match(body) or "json" in content_type:
-        items, many = json_body.read(body, recipe)
-        return Request(items, many, row.request_id)
+        return _json(row, body, recipe)
     raise BadInput("the body is of no known kind", code="unsupported_type", hint=KINDS, status=415)
+
+
+def _json(row: Row, body: bytes, recipe: Model) -> Request:
+    items, many = json_body.read(body, recipe)
+    return Request(items, many, row.request_id)
 
 
 def _body(row: Row) -> bytes:
@@ -125,7 +131,7 @@ def _refusal(request: Request, errors: dict[int, Refusal]) -> Response:
 
 
 def refuse(request_id: str, error: Refusal) -> Response:
-    """The error body; of what is our own fault it tells nothing but the request id."""
+    """The error body; what is our own fault tells nothing but the request id, or that memory is short."""
     body = msgspec.json.encode({"error": _shown(error), "request_id": request_id})
     return Response(error.status, body, errors=_logged([error]))
 
@@ -137,7 +143,7 @@ def _logged(errors: Iterable[Refusal]) -> tuple[Refusal, ...]:
 
 def _shown(error: Refusal) -> dict[str, str]:
     """Code, message and hint; a surrogate that a message quotes becomes a question mark."""
-    if error.status >= 500:
+    if error.status >= 500 and not isinstance(error, OutOfMemory):
         return {
             "code": "internal",
             "message": "the model failed on this request",

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from msgspec import UNSET
 
+from handlers import execution
 from handlers.recipe import Recipe
 from scripts.client import Registered, WorkerSeen
 from scripts.serving.pauses import Pauses
@@ -53,6 +54,7 @@ class Life:
         self._lost: dict[str, float] = {}  # workers without a process -> monotonic, since when
         self.replacements = Pauses(FIRST_PAUSE, LONGEST_PAUSE)  # of single workers that were given up
         self._memory: tuple[float, list[int], int] = 0.0, [], 0  # monotonic when, of which processes, bytes
+        self._execution: tuple[list[int], str] = [], ""  # of which processes, what executes
 
     @property
     def registered(self) -> bool:
@@ -170,6 +172,15 @@ class Life:
         if pids != of or now - measured > MEASURED:
             self._memory = now, pids, sum(map(_resident, pids))
         return self._memory[2]
+
+    def runtime(self, told: Path) -> str:
+        """What executes it, as its workers have left word in the folder; "" where those of older archives
+        haven't. Other processes may find something else."""
+        pids = [worker.pid for worker in self.workers if worker.status == "READY"]
+        if pids and pids != self._execution[0]:
+            found = execution.find(told, self.name, self.version)
+            self._execution = pids, str(found) if found is not None else ""
+        return self._execution[1] if pids else ""
 
     def device(self) -> str:
         return "gpu" if any(worker.gpu for worker in self.workers) else "cpu"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 from handlers.cores import cores
 from handlers.errors import Refusal
@@ -54,6 +55,11 @@ class Node:
     def defaults(self) -> dict[str, str]:
         """The version of each model that answers callers who name none."""
         return self._defaults.chosen
+
+    @property
+    def told(self) -> Path:
+        """The folder where workers leave word."""
+        return self._server.scratch / "failures"
 
     def close(self) -> None:
         for pool in (self._pool, self._leaving):

@@ -6,7 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from handlers import failure
+from handlers import execution, failure
 from handlers.recipe import Recipe
 from scripts.errors import CommandError
 from scripts.places import shown
@@ -32,6 +32,7 @@ def register(server: TorchServe, archive: Path, recipe: Recipe, workers: int) ->
     name, version = recipe.handler.name, recipe.handler.version
     failures = server.scratch / "failures"
     failure.clear(failures, name, version)
+    execution.clear(failures, name, version)
     try:
         refusal = server.management.register(archive, recipe)
         if (

@@ -72,7 +72,7 @@ def _seen(life: Life, node: Node, wanted: Wanted) -> SeenVersion:
         active=node.active(life.name, life.version) if life.registered else None,
         memory=life.memory(),
         device=life.device(),
-        runtime="eager",
+        runtime=life.runtime(node.told),
         samples=samples(life.recipe) if life.recipe is not None and life.registered else "",
         assumed=tuple(life.recipe.handler.assumptions) if life.recipe is not None else (),
     )

@@ -43,6 +43,7 @@ class SeenVersion(Struct, frozen=True, omit_defaults=True):
     """Bytes that its workers hold, shared pages counted in each."""
     device: str = ""
     runtime: str = ""
+    """What its workers execute, as they tell: "openvino", "eager (not openvino: library)"."""
     samples: str = ""
     assumed: tuple[str, ...] = ()
     """Parts of its recipe that were drafted and that no sample proves: architecture, input, output."""

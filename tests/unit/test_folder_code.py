@@ -76,7 +76,17 @@ def test_classes_of_the_same_name_in_two_models_are_two(tmp_path: Path) -> None:
         load_class(write(tmp_path / name, model="class Net: pass"), "model.py:Net", KEY) for name in "ab"
     )
     assert one is not two
-    assert one.__module__ != two.__module__
+    assert one.__module__ == two.__module__  # what is built of them is the same in any folder
+
+
+def test_a_modules_name_follows_its_content_and_is_an_identifier(tmp_path: Path) -> None:
+    sources = {"a": "class Net: pass", "b": "class Net: size = 3"}
+    one, two = (
+        load_class(write(tmp_path / name, model=source), "model.py:Net", KEY).__module__
+        for name, source in sources.items()
+    )
+    assert one != two
+    assert one.isidentifier()
 
 
 def test_what_looks_its_module_up_can_be_defined(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import yaml
 from handlers import golden, recipe
 from handlers.errors import BadRecipe, SampleMismatch
 from handlers.handler import Handler
+from handlers.runtimes import Candidate, Opened
 from tests import tiny_models
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -138,6 +139,8 @@ def tiny(tmp_path: Path, forward: str, inputs: list[str], expects: list[Any], **
             sample["expect"] = expect
         samples.append(sample)
     tolerance = handler.pop("tolerance", None)
+    if "handler_tolerance" in handler:
+        handler["tolerance"] = handler.pop("handler_tolerance")
     for sample in samples:
         sample.update({"tolerance": tolerance} if tolerance else {})
     folder = tiny_models.write(tmp_path / "m", forward, samples=samples, **handler)
@@ -300,3 +303,50 @@ def test_probabilities_as_expect_are_told_from_raw_outputs(activation: str, tmp_
     raw = torch.from_numpy(np.load(folder / "samples" / "seven.npy"))
     np.save(folder / "samples" / "seven.npy", raw.softmax(0) if activation == "softmax" else raw.sigmoid())
     assert "`expect` holds probabilities: save the raw output" in mismatch(folder)
+
+
+def executed(folder: Path, off: float, precision: str) -> Handler:
+    """The folder's handler, as if something of that precision executed it, `off` from eager."""
+    handler = Handler.open(folder, reference=True)
+    run = handler.opened.run
+    candidate = Candidate("openvino", precision)  # type: ignore[arg-type]
+    opened = Opened(lambda batch: run(batch) * (1 + off), candidate)
+    return Handler(handler.recipe, handler.task, opened, handler.device)
+
+
+@pytest.mark.parametrize(
+    ("off", "precision", "passes"),
+    [
+        (0.0, "float32", True),
+        (0.05, "float32", False),
+        (0.05, "bfloat16", True),
+        (-0.6, "bfloat16", False),
+        (-2.0, "bfloat16", False),
+    ],
+)
+def test_a_lower_precision_is_held_to_what_callers_get(
+    off: float, precision: str, passes: bool, tmp_path: Path
+) -> None:
+    folder = tiny(tmp_path, "return x", ["[1, 6]", "[6, 1]"], [np.array([1.0, 6.0]), "0"], task="classify")
+    handler = executed(folder, off, precision)
+    if passes:
+        assert len(golden.replay(handler, folder)) == 2
+    else:
+        with pytest.raises(SampleMismatch, match=r"sample s0\.json"):
+            golden.replay(handler, folder)
+
+
+def test_handler_tolerance_is_of_values_in_their_own_unit(tmp_path: Path) -> None:
+    tolerance = {"absolute": 0.0, "relative": 0.02}
+    folder = tiny(
+        tmp_path,
+        "return x",
+        ["[1, 2]", "[1, 2]"],
+        [[101.0, 102.0], np.array([1.0, 2.0])],
+        handler_tolerance=tolerance,
+        task="regress",
+        output={"mean": 100.0, "std": 1.0},
+    )
+    assert len(golden.replay(executed(folder, 0.5, "int8"), folder)) == 2
+    with pytest.raises(SampleMismatch, match="allowed difference"):
+        golden.replay(executed(folder, 5.0, "int8"), folder)

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from handlers import execution
+from handlers.execution import Execution
 from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered, WorkerSeen
 from scripts.serving import life, pauses
@@ -216,6 +218,23 @@ def test_memory_is_measured_once_in_a_while(one: Life, clock: Clock, monkeypatch
     assert len(measured) == 2 * 2, "in ten seconds"
     look(one, ready(0))
     assert one.memory() == 7, "at once, when a worker has gone"
+
+
+def test_what_executes_is_what_its_workers_left_word_of(
+    one: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(execution.FOLDER, str(tmp_path))
+    look(one, ready(0))
+    assert one.runtime(tmp_path) == "", "those of older archives leave none"
+    execution.leave(one.name, one.version, Execution("openvino"))
+    look(one, ready(0), ready(1))
+    assert one.runtime(tmp_path) == "openvino"
+    execution.leave(one.name, one.version, Execution("eager", "openvino", "library"))
+    assert one.runtime(tmp_path) == "openvino", "the file isn't read at every turn"
+    look(one, ready(0))
+    assert one.runtime(tmp_path) == "eager (not openvino: library)"
+    look(one, dead(0))
+    assert one.runtime(tmp_path) == ""
 
 
 def test_replacements_are_forgotten_when_the_last_one_lives(one: Life, clock: Clock) -> None:

@@ -10,10 +10,14 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from handlers.batch import Batch
+from handlers.errors import OutOfMemory
 from handlers.metering import CODES, METRICS, OTHER, Meter, Metric
+from handlers.recipe import RuntimeName
+from handlers.runtimes import Candidate, Fallback, Opened
 from handlers.wire import Response
 
 with warnings.catch_warnings():  # importing ts leaves its version file open
@@ -37,6 +41,10 @@ SECONDS = {"reading": 0.000012, "preparing": 0.25, "network": 1.5, "finishing": 
 
 def batch(requests: int = 3, **items: int) -> Batch:
     return Batch([Response(200, b"")] * requests, SECONDS, items or {"ok": requests})
+
+
+def opened(runtime: RuntimeName, fallback: Fallback | None = None) -> Opened:
+    return Opened(torch.relu, Candidate(runtime), fallback)
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], tuple[str, str]]:
@@ -108,15 +116,41 @@ def test_a_batch_is_told_once_for_each_metric(capsys: pytest.CaptureFixture[str]
 def test_an_opened_model_is_told_with_what_executes_it(
     device: str, label: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Meter("cat", "1.0").opened("eager", device, [])
-    labels = f"model:cat,version:1.0,runtime:eager,device:{label},assumed:nothing"
-    assert told(capsys) == {("pthserve_model_info", labels): ("GAUGE", "1")}
+    Meter("cat", "1.0").opened(opened("eager"), device, [])
+    whose = "model:cat,version:1.0"
+    labels = f"{whose},runtime:eager,precision:float32,fallback:no,device:{label},assumed:nothing"
+    assert told(capsys) == {
+        ("pthserve_model_info", labels): ("GAUGE", "1"),
+        ("pthserve_out_of_memory_total", whose): ("COUNTER", "0"),
+    }
+
+
+def test_options_precision_and_fallback_are_labels_that_torchserve_can_split(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lower = Opened(torch.relu, Candidate("eager", "bfloat16", ("channels_last",)))
+    fallen = opened("eager", Fallback("openvino bfloat16", "library", "it was proven with another"))
+    for one, runtime, precision, fallback in (
+        (lower, "eager+channels_last", "bfloat16", "no"),
+        (fallen, "eager", "float32", "library"),
+    ):
+        Meter("cat", "1.0").opened(one, "cpu", [])
+        (labels,) = (labels for name, labels in told(capsys) if name == "pthserve_model_info")
+        assert f"runtime:{runtime},precision:{precision},fallback:{fallback}," in labels
+
+
+def test_shortages_of_memory_are_counted_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    meter = Meter("cat", "1.0")
+    meter.batch(Batch([Response(200, b"")], SECONDS, {"ok": 1}, 2))
+    assert told(capsys)["pthserve_out_of_memory_total", "model:cat,version:1.0"] == ("COUNTER", "2")
+    meter.batch(batch())
+    assert "pthserve_out_of_memory_total" not in {name for name, _ in told(capsys)}
 
 
 def test_what_is_assumed_is_one_label_that_torchserve_can_split(capsys: pytest.CaptureFixture[str]) -> None:
-    Meter("cat", "1.0").opened("eager", "cpu", ["input", "output"])
-    ((_, labels),) = told(capsys)
-    assert labels == "model:cat,version:1.0,runtime:eager,device:cpu,assumed:input+output"
+    Meter("cat", "1.0").opened(opened("eager"), "cpu", ["input", "output"])
+    (labels,) = (labels for name, labels in told(capsys) if name == "pthserve_model_info")
+    assert labels.endswith("device:cpu,assumed:input+output")
 
 
 def test_lines_are_those_that_torchserves_own_api_writes(
@@ -154,7 +188,7 @@ def raised_codes() -> set[str]:
 
 
 def test_the_codes_are_those_that_our_code_knows() -> None:
-    assert raised_codes() | {"ok", "bad_input", "bad_items", "internal"} == CODES
+    assert raised_codes() | {"ok", "bad_input", "bad_items", "internal", OutOfMemory.code} == CODES
     assert OTHER not in CODES
 
 
@@ -169,7 +203,7 @@ def test_what_cannot_be_told_is_logged_once_and_never_raised(
     meter = Meter("cat", "1.0")
     monkeypatch.setattr(sys, "stdout", Broken())
     for _ in range(3):
-        meter.opened("eager", "cpu", [])
+        meter.opened(opened("eager"), "cpu", [])
         meter.batch(batch())
     (record,) = caplog.records
     assert "serving goes on without" in record.getMessage()

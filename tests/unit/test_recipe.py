@@ -108,7 +108,7 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
     ("batchSize", 8.5, "batchSize is 8.5; must be a whole number"),
     ("batchSize", True, "batchSize is True; must be a whole number"),
     ("batchSize", None, "batchSize is None; must be a whole number"),
-    ("maxBatchDelay", 0, "maxBatchDelay is 0; must be a whole number of at least 1"),
+    ("maxBatchDelay", -1, "maxBatchDelay is -1; must be a whole number of at least 0"),
     ("minWorkers", 0, "minWorkers is 0; must be a whole number of at least 1"),
     ("responseTimeout", "30", "responseTimeout is '30'; must be a whole number of at least 1"),
     ("deviceType", "tpu", "deviceType is 'tpu'; must be one of 'cpu', 'gpu'"),

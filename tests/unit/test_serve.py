@@ -13,10 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from handlers import failure, recipe, seal
+from handlers import execution, failure, recipe, seal
+from handlers.execution import Execution
+from handlers.runtimes import Opened
+from handlers.runtimes.decision import EAGER, Candidate
 from handlers.serve import Service, StartFailed
 from tests import tiny_models
 from tests.bad_inputs import picture
+from tests.decided import decide
 
 with warnings.catch_warnings():  # importing ts leaves its version file open
     warnings.simplefilter("ignore", ResourceWarning)
@@ -215,7 +219,11 @@ def test_a_worker_tells_what_it_opened_and_every_batch(
     served = started(archive)
     labels = "model:digits_mlp,version:1.0"
     # the samples that are replayed aren't anyone's requests
-    assert metrics(capsys) == {f"pthserve_model_info {labels},runtime:eager,device:cpu,assumed:nothing": 1}
+    info = "runtime:eager,precision:float32,fallback:no,device:cpu,assumed:nothing"
+    assert metrics(capsys) == {
+        f"pthserve_model_info {labels},{info}": 1,
+        f"pthserve_out_of_memory_total {labels}": 0,
+    }
     for _ in range(2):
         handle(served, [{"body": picture("PNG")}, {"body": b"x"}, {"body": picture("PNG")}])
     found = metrics(capsys)
@@ -322,6 +330,74 @@ def test_the_reason_of_a_failed_start_is_left_where_the_environment_says(
     reason = (tmp_path / "digits_mlp-1.0.txt").read_text()
     assert reason.startswith("1 files differ from seal.json: weights.pth; ")
     assert "Traceback" in reason
+
+
+def test_word_is_left_of_what_executes(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    told.mkdir()
+    monkeypatch.setenv(execution.FOLDER, str(told))
+    started(archive)
+    assert execution.find(told, "digits_mlp", "1.0") == Execution("eager")
+    decide(archive, Candidate("torchscript"), (784,))
+    started(sealed(archive))
+    assert execution.find(told, "digits_mlp", "1.0") == Execution("torchscript")
+    monkeypatch.setattr("handlers.processor.kind", lambda device: "another")
+    started(archive)
+    assert execution.find(told, "digits_mlp", "1.0") == Execution("eager", "torchscript", "processor")
+
+
+def test_where_word_cannot_be_left_it_serves_all_the_same(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(execution.FOLDER, str(tmp_path / "nowhere"))
+    ((status, *_),) = handle(started(archive), [{"body": picture("PNG")}])
+    assert status == 200
+    assert "can't be told" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["torchscript-float32/traced.pt", "decision.json"])
+def test_an_archive_with_a_tampered_artifact_or_decision_is_refused(name: str, archive: Path) -> None:
+    decide(archive, Candidate("torchscript"), (784,))
+    sealed(archive)
+    path = archive / "optimised" / name
+    path.write_bytes(path.read_bytes().replace(b"linear", b"linexr").replace(b"float32", b"float31"))
+    message = fails(archive)
+    assert "BadArchive" in message
+    assert name in message
+
+
+def test_files_of_an_archive_are_hashed_once(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide(archive, Candidate("torchscript"), (784,))
+    sealed(archive)
+    hashed: list[str] = []
+    real = seal.sha256
+    monkeypatch.setattr(seal, "sha256", lambda path: hashed.append(path.name) or real(path))
+    started(archive)
+    assert hashed.count("weights.pth") == hashed.count("traced.pt") == 1
+
+
+def test_where_the_device_is_lost_the_process_ends_and_answers_nobody(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(batch: torch.Tensor) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    class Ended(BaseException):
+        pass
+
+    def end(status: int) -> None:
+        raise Ended(status)
+
+    served = started(archive)
+    assert served[0]._handler is not None
+    served[0]._handler.opened = Opened(broken, EAGER)
+    monkeypatch.setattr("os._exit", end)
+    with pytest.raises(Ended) as ended:
+        handle(served, [{"body": picture("PNG")}])
+    assert ended.value.args == (70,)
+    assert "this worker ends" in caplog.text
 
 
 def test_a_sample_that_differs_never_becomes_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from handlers import execution
+from handlers.execution import Execution
 from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered
 from scripts.gateway.routing import Routing
@@ -176,6 +178,14 @@ def test_without_a_gateway_nobody_counts_requests(scene: Scene) -> None:
     scene.life("1.0", "ready")
     scene.active = None
     assert views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].active is None
+
+
+def test_what_its_workers_execute_is_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.life("1.0", "ready")
+    monkeypatch.setenv(execution.FOLDER, str(scene.node.told))
+    execution.leave("a", "1.0", Execution("openvino", "", ""))
+    shown = views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"]
+    assert shown.runtime == "openvino"
 
 
 def test_a_failure_is_seen_with_its_reason_and_the_seconds_to_the_next_try(

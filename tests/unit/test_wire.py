@@ -199,6 +199,27 @@ def test_an_npy_of_any_version_is_read(version: tuple[int, int]) -> None:
     assert values(read(file.getvalue(), vectors(2))) == [[1, 2]]
 
 
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70), min_size=1))
+def test_numbers_are_rounded_to_float32_once(numbers: list[float]) -> None:
+    """By way of float64, as numpy does; what is beyond float32 is infinite, and refused later."""
+    (item,) = read(json.dumps({"input": numbers}).encode(), vectors(len(numbers))).items
+    assert isinstance(item, Numbers)
+    with np.errstate(over="ignore"):
+        expected = np.asarray(numbers, np.float64).astype(np.float32)
+    assert item.values.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("count", [100, 40_000])
+def test_far_too_many_lists_are_refused_whether_they_are_counted_or_read(count: int) -> None:
+    body = b"[" + b"[]," * count + b"[]]"
+    error = refused(body, vectors(2))
+    assert error.code == ("too_many_items" if count > 1024 else "wrong_shape")
+
+
+def test_json_that_says_it_is_an_image_is_none() -> None:
+    assert refused(b"{}", PICTURES, "image/png").code == "bad_image"
+
+
 def test_whole_numbers_stay_exact_where_they_are_declared() -> None:
     whole = vectors(2, dtype="int64")
     most = 2**63 - 1
