@@ -57,11 +57,6 @@ local function on_rest(handle, id)
   dress(headers, reply, died)
 end
 
-function envoy_on_request(handle)
-  local id = handle:headers():get("x-request-id")
-  handle:streamInfo():dynamicMetadata():set("pthserve", "request_id", id)
-end
-
 function envoy_on_response(handle)
   local id = handle:streamInfo():dynamicMetadata():get("pthserve")["request_id"]
   local kind = handle:headers():get("content-type") or ""

@@ -69,7 +69,7 @@ def document(config: Config, scratch: Path, log: Path) -> Document:
         "connections": xds.CONNECTIONS,
         "arrives_in": replies.ARRIVES_IN,
         "request_id": request_id,
-        "logged_id": _first(sane, {"command": "RESP", "param": "x-request-id"}),
+        "logged_id": _first({"command": "RESP", "param": "x-request-id"}, sane),
         "path": _first(path),
         "logged_path": _first({"command": "REQ", "param": "x-pthserve-path"}, path),
         "mappers": mappers.mappers(limit, request_id),

@@ -65,6 +65,7 @@ def _cluster(name: str, version: str, upstreams: Upstreams, *, grpc: bool) -> Do
     host, port = upstreams.grpc if grpc else upstreams.rest
     endpoint = {"address": {"socket_address": {"address": host, "port_value": port}}}
     own = routes.cluster_name(name, version, grpc=grpc)
+    script = _filter("lua.v3.Lua", default_source_code={"filename": str(upstreams.script)})
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": own,
@@ -93,10 +94,34 @@ def _cluster(name: str, version: str, upstreams: Upstreams, *, grpc: bool) -> Do
                     "http2_protocol_options" if grpc else "http_protocol_options": {},
                 },
                 "http_filters": [
-                    _filter("lua.v3.Lua", default_source_code={"filename": str(upstreams.script)}),
+                    script if grpc else _unless_ok(script),
                     _filter("upstream_codec.v3.UpstreamCodec"),
                 ],
             }
+        },
+    }
+
+
+def _unless_ok(filtered: Document) -> Document:
+    """The filter, but not for status 200: a script takes a sixth of the gateway's time on a small answer."""
+    kind = f"{EXTENSIONS}.filters.common.matcher.action.v3.SkipFilter"
+    status = "type.googleapis.com/envoy.type.matcher.v3.HttpResponseHeaderMatchInput"
+    return {
+        "name": filtered["name"],
+        "typed_config": {
+            "@type": f"{EXTENSIONS}.common.matching.v3.ExtensionWithMatcher",
+            "extension_config": filtered,
+            "xds_matcher": {
+                "matcher_tree": {
+                    "input": {
+                        "name": "status",
+                        "typed_config": {"@type": status, "header_name": ":status"},
+                    },
+                    "exact_match_map": {
+                        "map": {"200": {"action": {"name": "skip", "typed_config": {"@type": kind}}}}
+                    },
+                }
+            },
         },
     }
 

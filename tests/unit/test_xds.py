@@ -159,6 +159,20 @@ def test_no_version_has_fewer_connections_than_all_callers_together() -> None:
     assert cluster["circuit_breakers"]["thresholds"][0]["max_connections"] >= xds.CONNECTIONS
 
 
+def test_the_script_is_spared_for_good_answers_over_rest_alone() -> None:
+    """Over gRPC an error has the status 200, too."""
+    rest, grpc = (
+        cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]
+        for cluster in xds.clusters(routing(dog=ModelRoutes({"1": Route(1)}, "1")), UPSTREAMS)
+    )
+    spared, script = rest["http_filters"][0]["typed_config"], grpc["http_filters"][0]
+    assert spared["extension_config"] == script
+    assert script["name"] == "envoy.filters.http.lua"
+    tree = spared["xds_matcher"]["matcher_tree"]
+    assert tree["input"]["typed_config"]["header_name"] == ":status"
+    assert list(tree["exact_match_map"]["map"]) == ["200"]
+
+
 def test_scripts_speak_the_replies() -> None:
     scripts = bootstrap.scripts(LIMIT)
     assert sorted(scripts) == sorted(path.name for path in bootstrap.FOLDER.glob("*.lua"))
