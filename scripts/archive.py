@@ -14,6 +14,7 @@ from scripts.catalog import Entry, require_files
 from scripts.checking import assumed
 from scripts.endpoints import say
 from scripts.errors import CommandError
+from scripts.optimising import standing
 from scripts.packing import mar
 from scripts.packing.fetch import fetch
 from scripts.places import Places, shown
@@ -54,7 +55,7 @@ def _unproven(entry: Entry) -> list[str]:
         notes.append("NOTE: no sample proves its answers")
     if model.task == "classify" and model.output.labels is UNSET:
         notes.append("NOTE: without handler.output.labels, classes are called by their index")
-    return [*notes, *assumed.notes(entry.recipe)]
+    return [*notes, *standing.notes(entry), *assumed.notes(entry.recipe)]
 
 
 def kept(entry: Entry, path: Path) -> list[str]:

@@ -31,7 +31,15 @@ from scripts.state.observed import Observed
 INTERRUPTED = 130  # as shells report Ctrl-C
 
 
-def up(places: Places, names: Sequence[str], host: str | None, gateway: bool, console: Console) -> int:
+def up(
+    places: Places,
+    names: Sequence[str],
+    host: str | None,
+    gateway: bool,
+    console: Console,
+    *,
+    optimise: bool = True,
+) -> int:
     """Serve until a signal; the exit status is 1 if any model that was wanted didn't come up.
 
     It is INTERRUPTED when the signal comes before all of it has come up, or failed.
@@ -58,7 +66,7 @@ def up(places: Places, names: Sequence[str], host: str | None, gateway: bool, co
             raise startup.none_to_serve()
         wanted.change(places, lambda state: startup.select(state, plan))
         with signals.stop_requested() as stop:
-            return Up(places, plan, settings, gateway, stop, console).run()
+            return Up(places, plan, settings, gateway, stop, console, optimise=optimise).run()
 
 
 class Up:
@@ -72,8 +80,11 @@ class Up:
         gateway: bool,
         stop: threading.Event,
         console: Console,
+        *,
+        optimise: bool = True,
     ) -> None:
         self._places = places
+        self._optimise = optimise
         self._plan = plan
         self._stop = stop
         self._console = console
@@ -113,7 +124,9 @@ class Up:
             self._supervisor.stop()
 
     def _pack(self) -> None:
-        for entry, outcome in startup.pack(self._plan.new, self._places, self._children):
+        for entry, outcome in startup.pack(
+            self._plan.new, self._places, self._children, optimise=self._optimise
+        ):
             self._packed.put((entry, outcome))
 
     def _end_on_stop(self) -> None:

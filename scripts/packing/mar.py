@@ -18,6 +18,7 @@ from handlers.recipe import Recipe
 from handlers.seal import Seal
 from scripts.catalog import Entry
 from scripts.errors import CommandError
+from scripts.optimising import standing
 from scripts.packing import staging
 from scripts.packing.rehearsal import rehearse
 from scripts.places import Places, shown
@@ -61,13 +62,18 @@ def pack(entry: Entry, places: Places, children: Children) -> list[str]:
 
 
 def differences(entry: Entry, path: Path) -> list[str]:
-    """Files of the model's folder that an existing archive holds otherwise, or not at all."""
+    """Files of the model's folder that an existing archive holds otherwise, or not at all.
+
+    Where nothing is decided on its runtime here, the archive may hold what was decided elsewhere.
+    """
+    decided = dict(standing.files(entry))
+    ours = ("handlers/",) if decided else ("handlers/", f"{standing.FOLDER}/")
     packed = {
         name: digest
         for name, digest in read_seal(path).files.items()
-        if name != "entry.py" and not name.startswith("handlers/")
+        if name != "entry.py" and not name.startswith(ours)
     }
-    now = {name: seal.sha256(file) for name, file in staging.model_files(entry)}
+    now = {name: seal.sha256(file) for name, file in (*staging.model_files(entry), *decided.items())}
     return sorted(name for name in packed.keys() | now.keys() if packed.get(name) != now.get(name))
 
 
@@ -78,7 +84,9 @@ def code_differences(path: Path) -> list[str]:
     packed = {name: digest for name, digest in sealed.files.items() if name.startswith("handlers/")}
     files = [name for name in packed.keys() | now.keys() if packed.get(name) != now.get(name)]
     installed = seal.libraries()
-    libraries = [name for name, version in sealed.libraries.items() if installed.get(name) != version]
+    libraries = {name for name, version in sealed.libraries.items() if installed.get(name) != version}
+    if standing.PLACE in sealed.files:
+        libraries |= standing.otherwise(_member(path, standing.PLACE))
     return sorted(files) + sorted(libraries)
 
 

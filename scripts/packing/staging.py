@@ -1,4 +1,5 @@
-"""What goes into an archive, by its name in there: the recipe folder's files, and a frozen handlers/."""
+"""What goes into an archive, by its name in there: the recipe folder's files, what was decided on its
+runtime, and a frozen handlers/."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from msgspec import UNSET
 
 from handlers import recipe
 from scripts.catalog import Entry
+from scripts.optimising import standing
 from scripts.places import ROOT
 
 
@@ -32,7 +34,8 @@ def handler_files() -> Iterator[tuple[str, Path]]:
 def stage(entry: Entry, scratch: Path) -> Path:
     """A folder with everything that goes into the archive, but its manifest and seal."""
     folder = scratch / "stage"
-    files = [*model_files(entry), *((f"handlers/{name}", path) for name, path in handler_files())]
+    handlers = ((f"handlers/{name}", path) for name, path in handler_files())
+    files = [*model_files(entry), *standing.files(entry), *handlers]
     for name, path in files:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from scripts import catalog
 from scripts.archive import Outcome, archive
 from scripts.catalog import Entry
 from scripts.errors import CommandError
+from scripts.optimising import first
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.processes.children import Children
@@ -111,14 +112,18 @@ def asked(before: Wanted, entry: Entry) -> Wanted:
 
 
 def pack(
-    entries: Sequence[Entry], places: Places, children: Children
+    entries: Sequence[Entry], places: Places, children: Children, *, optimise: bool = True
 ) -> Iterator[tuple[Entry, Outcome | Refusal | OSError]]:
-    """Pack as many at a time as there are cores, and ask for each; the outcomes as they come."""
+    """Pack as many at a time as there are cores, and ask for each; the outcomes as they come.
+
+    Before, what may execute them is measured, one at a time, while nothing else of ours is busy.
+    """
     if not entries:
         return
+    told = {entry.name: first.decided(entry, places, children) if optimise else [] for entry in entries}
     with ThreadPoolExecutor(min(len(entries), cores())) as pool:
         futures: dict[Future[Outcome], Entry] = {
-            pool.submit(_pack_one, entry, places, children): entry for entry in entries
+            pool.submit(_pack_one, entry, told[entry.name], places, children): entry for entry in entries
         }
         for future in as_completed(futures):
             try:
@@ -127,10 +132,10 @@ def pack(
                 yield futures[future], error
 
 
-def _pack_one(entry: Entry, places: Places, children: Children) -> Outcome:
+def _pack_one(entry: Entry, told: list[str], places: Places, children: Children) -> Outcome:
     packed = archive(entry, places, children)
     wanted.change(places, lambda before: asked(before, entry))
-    return packed
+    return msgspec.structs.replace(packed, notes=[*told, *packed.notes])
 
 
 def none_to_serve() -> CommandError:

@@ -23,7 +23,7 @@ def write(
     **serving: object,
 ) -> Path:
     """models/NAME, answering what `forward` says to BODY; `serving` are TorchServe's keys."""
-    folder = tiny_models.write(models / name, forward, name=name, version=version)
+    folder = tiny_models.write(models / name, forward, name=name, version=version, runtime="eager")
     path = folder / "recipe.yaml"
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     tree |= {"responseTimeout": 20, "maxRetryTimeoutInSec": 10, **serving}

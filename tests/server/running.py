@@ -123,8 +123,11 @@ def command(places: Places, *words: str) -> list[str]:
 
 
 def environment(places: Places) -> dict[str, str]:
-    """Temporary files in a folder of the test's own, where what is left behind is seen."""
-    return {**os.environ, "TMPDIR": str(temporary(places))}
+    """Temporary files in a folder of the test's own, where what is left behind is seen.
+
+    `up` measures no runtimes unless it is asked to: that takes a while for each model, and writes beside it.
+    """
+    return {"PTHSERVE_OPTIMISE": "0", **os.environ, "TMPDIR": str(temporary(places))}
 
 
 def temporary(places: Places) -> Path:

@@ -36,6 +36,7 @@ handler:
   architecture: {class: model.py:Own}
   weights: weights.pth
   input: {kind: tensor, shape: [4]}
+  runtime: eager
 """
 
 

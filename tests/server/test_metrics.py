@@ -113,7 +113,8 @@ def test_each_model_has_every_metric_with_its_labels(server: Running, model: str
         assert found[series(f"{name}_count", model)] > 0
         assert found[series(f"{name}_bucket", model, le="+Inf")] == found[series(f"{name}_count", model)]
     assert found[series("pthserve_items_total", model, code="ok")] > 0
-    assert found[series("pthserve_model_info", model, runtime="eager", device="cpu", assumed="nothing")] == 1
+    executes = {"runtime": "eager", "precision": "float32", "fallback": "no", "device": "cpu"}
+    assert found[series("pthserve_model_info", model, **executes, assumed="nothing")] == 1
 
 
 @pytest.mark.parametrize("model", MODELS)

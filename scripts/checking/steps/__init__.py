@@ -6,7 +6,7 @@ nothing in here imports anything of `scripts` but this package and what findings
 
 from __future__ import annotations
 
-from scripts.checking.steps import mistakes, opening, running, sameness, sampling, scale
+from scripts.checking.steps import mistakes, opening, running, runtime, sameness, sampling, scale
 from scripts.checking.steps.step import Step
 
 REQUIRED = (
@@ -19,7 +19,8 @@ REQUIRED = (
     Step("same answer twice", ("forward pass",), sameness.twice),
     Step("same answer in a batch", ("same answer twice",), sameness.company),
     Step("answer", ("forward pass",), running.answer),
-    Step("samples", ("task", "architecture"), sampling.samples),
+    Step("runtime", ("task", "architecture"), runtime.runtime),
+    Step("samples", ("task", "architecture", "runtime"), sampling.samples),
 )
 """What `archive` refuses to pack without."""
 

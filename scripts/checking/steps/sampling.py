@@ -39,7 +39,7 @@ def samples(trial: Trial) -> list[Finding]:
         for path, output in golden.record(trial.handler, trial.folder).items():
             np.save(path, output)
             trial.recorded.append(str(path.relative_to(trial.folder)))
-        replayed = golden.replay(trial.handler, trial.folder)
+        replayed = golden.replay(trial.served, trial.folder)
     except Refusal as error:
         return _one_by_one(trial, error)
     return [_passed(trial, *each) for each in zip(declared, replayed, strict=True)]
@@ -76,7 +76,7 @@ def _each(trial: Trial) -> Iterator[Finding]:
             continue
         recipe = replace(trial.recipe, handler=replace(trial.model, samples=[sample]))
         try:
-            alone = Handler(recipe, trial.task, trial.opened, trial.handler.device)
+            alone = Handler(recipe, trial.task, trial.serving, trial.device)
             (replayed,) = golden.replay(alone, trial.folder)
         except Refusal as error:
             yield Finding("samples", "fail", error.message, error.hint)

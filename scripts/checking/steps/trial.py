@@ -36,6 +36,11 @@ class Trial:
 
     task: Task
     opened: Opened
+    """Eager float32, whatever serves."""
+    serving: Opened
+    """What a worker executes."""
+    device: torch.device
+    """Where it does."""
     example: torch.Tensor
     """One input as the network gets it, without the batch dimension."""
     output: torch.Tensor
@@ -71,8 +76,13 @@ class Trial:
 
     @property
     def handler(self) -> Handler:
-        """As Handler.open makes it, of parts that were opened one by one."""
+        """The reference, as Handler.open makes it, of parts that were opened one by one."""
         return Handler(self.recipe, self.task, self.opened, torch.device("cpu"))
+
+    @property
+    def served(self) -> Handler:
+        """The same with what a worker executes."""
+        return Handler(self.recipe, self.task, self.serving, self.device)
 
     def first(self, *items: torch.Tensor) -> torch.Tensor:
         """The first item's output in a batch of these."""
