@@ -40,12 +40,18 @@ def main(
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--host", help="Address that callers reach; everything else stays on loopback.")
 @click.option("--gateway/--no-gateway", default=True, help="Without: TorchServe alone, for your own gateway.")
+@click.option(
+    "--optimise/--no-optimise",
+    default=True,
+    envvar="PTHSERVE_OPTIMISE",
+    help="Without: what isn't decided yet is served by eager, and nothing measured.",
+)
 @click.pass_obj
-def up(places: Places, names: tuple[str, ...], host: str | None, gateway: bool) -> None:
+def up(places: Places, names: tuple[str, ...], host: str | None, gateway: bool, optimise: bool) -> None:
     """Serve what is wanted and the models of models/ (or those named) until Ctrl-C."""
     from scripts.up import up
 
-    sys.exit(up(places, names, host, gateway, Console()))
+    sys.exit(up(places, names, host, gateway, Console(), optimise=optimise))
 
 
 @main.command()
@@ -186,6 +192,23 @@ def check(places: Places, names: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--seconds", type=click.FloatRange(10), default=900.0, show_default=True, help="For each model, about."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def optimise(places: Places, names: tuple[str, ...], seconds: float, as_json: bool) -> None:
+    """Find the fastest runtime whose answers equal eager float32's, and keep it beside the recipe.
+
+    Exit status 1 if the runtime or the precision that a recipe asks for didn't pass.
+    """
+    from scripts.optimise import optimise_all
+
+    sys.exit(optimise_all(places, names, seconds, as_json, Console()))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
 def archive(places: Places, names: tuple[str, ...]) -> None:
     """Check models as a worker would, and pack them into model_store/NAME-VERSION.mar."""
@@ -231,6 +254,72 @@ def verify(places: Places, /, as_json: bool, **asked: Any) -> None:
     from scripts.verify import Asked, verify
 
     sys.exit(verify(places, Asked(**asked), Console(), as_json=as_json))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--to", required=True, metavar="TARGET", help="torchscript, onnx, openvino or executorch.")
+@click.option("--out", type=FOLDER, help="The folder to write. [default: exports/NAME-VERSION-TARGET]")
+@click.option("--force", is_flag=True, help="Replace an export that is there.")
+@click.pass_obj
+def export(places: Places, /, **asked: Any) -> None:
+    """Write a model as one portable file, for a phone, browser or C++ service without a server.
+
+    Beside it: its preprocessing as JSON, a report that its answers equal eager float32's, and an example
+    that runs. Exit status 1, and nothing is left, if they don't.
+    """
+    from scripts.export import Asked, export
+
+    sys.exit(export(places, Asked(**asked), Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--connections", default="1,8,32", show_default=True, help="At once, a round for each number.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=4.0, show_default=True, help="Of each round.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Of all, turn by turn.")
+@click.option("--input", type=FILE, help="The request's body. [default: the first sample's]")
+@click.option("--url", default="", help="[default: where `up` serves, else one started for this]")
+@click.option("--direct", is_flag=True, help="TorchServe without the gateway, too.")
+@click.option("--baselines/--no-baselines", default=True, help="Without: the endpoint alone.")
+@click.option("--memory", is_flag=True, help="Instead: what 4 workers hold beyond 4 that do nothing.")
+@click.option("--cold-start", is_flag=True, help="Instead: register to READY, beside the stock handler.")
+@click.option("--report", type=FILE, metavar="FILE.html", help="Plots and all figures in one file.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+@click.pass_obj
+def benchmark(
+    places: Places, /, name: str, connections: str, report: Path | None, as_json: bool, **asked: Any
+) -> None:
+    """Measure an endpoint under load, turn by turn with what else could serve the same weights.
+
+    Beside it: a bare loop without a server, and services as tutorials write them. Exit status 1 if the
+    endpoint answered anything badly.
+    """
+    from scripts.benchmark import Asked, benchmark, counts
+
+    sys.exit(benchmark(places, name, Asked(connections=counts(connections), **asked), report, as_json))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--latency", metavar="TIME", help="The most items/s with a p99 of at most this: 50ms, 0.05s.")
+@click.option("--throughput", is_flag=True, help="The most items/s, the default.")
+@click.option("--minutes", type=click.FloatRange(0.1), default=10.0, show_default=True, help="About.")
+@click.option("--connections", default="1,8,32", show_default=True, help="At once, in turn.")
+@click.option("--input", type=FILE, help="The request's body. [default: the first sample's]")
+@click.option("--write", is_flag=True, help="Change models/NAME/recipe.yaml.")
+@click.option("--report", type=FILE, metavar="FILE", help="The frontier as a plot: .html, .png or .svg.")
+@click.pass_obj
+def tune(places: Places, /, connections: str, **asked: Any) -> None:
+    """Find the workers, threads, batches and runtime that serve a model fastest here, under load.
+
+    Each is tried on an `up` of its own beside the recipe's present ones; a tie leaves those. Prints the
+    recipe's diff. Exit status 1 if nothing keeps --latency.
+    """
+    from scripts.benchmark import counts
+    from scripts.tune import Asked, tune
+
+    sys.exit(tune(places, Asked(connections=counts(connections), **asked), Console()))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -31,6 +31,8 @@ SOCKET_STEM = ".ts.sock."
 SOCKET = f"{SOCKET_STEM}99999"  # as TorchServe names them, with the number of the worker
 LONGEST_SOCKET_PATH = 107  # bytes; sockaddr_un of Linux
 
+LOGGING = ROOT / "scripts" / "serving" / "log4j2.xml"
+
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 """What tells workers where GPUs are."""
 
@@ -38,8 +40,10 @@ PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"
 class TorchServe:
     """Started by `start` as often as needed, ended by `stop` for good; all of its own is below `scratch`."""
 
-    def __init__(self, wanted: Config, logs: Path) -> None:
+    def __init__(self, wanted: Config, logs: Path, *, logging: Path | None = LOGGING) -> None:
+        """`logging`: of log4j; None for what TorchServe brings itself."""
         self.config = wanted
+        self._logging = logging
         self.log = logs / "torchserve.log"
         self.inference = Inference(wanted.inference.url)
         self.management = Management(wanted.management.url)
@@ -75,7 +79,7 @@ class TorchServe:
             crowded = self.console.exists() and self.console.stat().st_size > LARGEST_CONSOLE
             with self.console.open("wb" if crowded else "ab") as console:
                 self._java = subprocess.Popen(
-                    tethered(_command(java, scratch, self.log.parent)),
+                    tethered(_command(java, scratch, self.log.parent, self._logging)),
                     env=_environment(java, scratch, self.log.parent),
                     cwd=scratch,
                     stdin=subprocess.DEVNULL,
@@ -98,6 +102,11 @@ class TorchServe:
     def alive(self) -> bool:
         java = self._java
         return java is not None and java.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Java's; None while it isn't started."""
+        return self._java.pid if self._java is not None else None
 
     def running(self) -> set[str]:
         """The ids of workers that have a process, READY or on its way: its command line names its socket."""
@@ -162,14 +171,14 @@ def java_program() -> Path:
     return java
 
 
-def _command(java: Path, scratch: Path, logs: Path) -> list[str]:
+def _command(java: Path, scratch: Path, logs: Path, logging: Path | None) -> list[str]:
     site = Path(sysconfig.get_path("purelib"))
     return [
         str(java),
         f"-Dmodel_server_home={site}",
         f"-Djava.io.tmpdir={scratch / 'tmp'}",
         f"-XX:ErrorFile={logs.resolve() / 'java-crash-%p.log'}",  # else it goes with the scratch folder
-        f"-Dlog4j.configurationFile=file://{ROOT / 'scripts' / 'serving' / 'log4j2.xml'}",
+        *([f"-Dlog4j.configurationFile=file://{logging}"] if logging is not None else []),
         "-cp",
         str(site / "ts" / "frontend" / "model-server.jar"),
         "org.pytorch.serve.ModelServer",

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,56 @@ def test_base_then_test_adds_the_dev_extra(tree: Tree) -> None:
     tree.ok("up")
     assert "adding" in tree.run("test").stderr
     assert ["--extra dev" in install for install in tree.installs()] == [False, True]
+
+
+EXTRAS = ["int8", "executorch", "bench", "dev"]
+
+
+def extras(install: str) -> list[str]:
+    """Those that uv was asked for."""
+    words = install.split()
+    return [after for word, after in pairwise(words) if word == "--extra"]
+
+
+def test_test_and_train_bring_every_extra(tree: Tree) -> None:
+    tree.ok("test")
+    assert extras(tree.installs()[0]) == EXTRAS
+    tree.ok("train")
+    assert tree.run("setup", *EXTRAS).returncode == 0
+    assert len(tree.installs()) == 1
+
+
+@pytest.mark.parametrize("verb", ["benchmark", "tune"])
+def test_what_measures_brings_bench_once(tree: Tree, verb: str) -> None:
+    tree.ok("up")
+    tree.ok("--models", "test", "--state=s", verb, "digits_mlp")
+    tree.ok(verb, "digits_mlp")
+    tree.ok("up")
+    assert [extras(install) for install in tree.installs()] == [[], ["bench"]]
+
+
+def test_setup_adds_the_extras_that_it_is_told(tree: Tree) -> None:
+    assert tree.run("setup").returncode == 0
+    done = tree.run("setup", "int8")
+    assert "adding int8" in done.stderr
+    assert tree.run("setup", "bench", "int8").returncode == 0
+    assert tree.run("setup", "int8").stderr == ""
+    assert [extras(install) for install in tree.installs()] == [[], ["int8"], ["int8", "bench"]]
+
+
+def test_an_unknown_extra_is_named_beside_those_there_are(tree: Tree) -> None:
+    last = tree.remedy("setup", "bench", "int4")
+    assert "no extra 'int4': setup takes int8, executorch, bench, dev, or none" in last
+    assert tree.calls() == []
+
+
+def test_an_update_takes_along_what_was_added(tree: Tree) -> None:
+    assert tree.run("setup", "int8").returncode == 0
+    with (tree.root / "requirements.lock").open("a") as file:
+        file.write("# changed\n")
+    assert "changed" in tree.run("up").stderr
+    assert tree.run("setup", "int8").stderr == ""
+    assert [extras(install) for install in tree.installs()] == [["int8"], ["int8"]]
 
 
 def test_setup_makes_the_environment_and_needs_nothing_of_the_command_line(tree: Tree) -> None:

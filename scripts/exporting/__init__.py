@@ -1,0 +1,1 @@
+"""A model as one portable file, with how to feed and read it, and the proof that it answers alike."""
