@@ -16,12 +16,18 @@ SECONDS = 60.0
 """At most, for one model: who waits for `up` wants it served."""
 
 
+def undecided(entry: Entry, places: Places) -> bool:
+    """Whether it is packed anew, and what executes it is yet to be decided."""
+    packed = mar.path_of(entry, places).exists()
+    return not packed and standing.standing(entry) not in ("not needed", "current")
+
+
 def decided(entry: Entry, places: Places, children: Children) -> list[str]:
     """What was done, in words; never raises: what can't be decided is served by eager, and a note says so.
 
     What is packed already stays as it is.
     """
-    if mar.path_of(entry, places).exists():
+    if not undecided(entry, places):
         return []
     try:
         fetched = [f"fetched {shown(entry.weights)}"] if fetch(entry, children) else []
@@ -36,8 +42,6 @@ def decided(entry: Entry, places: Places, children: Children) -> list[str]:
 
 def _measured(entry: Entry, places: Places, children: Children) -> list[str]:
     catalog.require_files(entry)
-    if standing.standing(entry) in ("not needed", "current"):
-        return []
     decision = measure(entry, places, children, SECONDS)
     from scripts.optimising import table
 

@@ -47,8 +47,8 @@ def test_a_missing_extra_is_named_with_the_command_that_adds_it(monkeypatch: pyt
 def test_what_the_recipe_says_of_speed_is_told() -> None:
     told = benchmark.settings(catalog.find(Places(), "digits_mlp").recipe)
     assert told["workers"] == "2..2"
-    assert told["batchSize"] == "8"
-    assert told["runtime"] == "auto"
+    assert told["batchSize"] == "32"
+    assert told["runtime"] == "eager"
     assert told["backend"] == "pil"
 
 
