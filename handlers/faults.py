@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
-SHORTAGES = ("DefaultCPUAllocator", "std::bad_alloc", "Failed to allocate memory", "CUDA out of memory")
+SHORTAGES = (
+    *("DefaultCPUAllocator", "std::bad_alloc", "Failed to allocate memory"),
+    *("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"),
+)
 """Parts of messages of PyTorch, OpenVINO and ONNX Runtime, whose exceptions tell no more."""
 
 
@@ -19,7 +22,8 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, the GPU's or the machine's."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in SHORTAGES)
+    ours = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
+    return ours and any(part in str(error) for part in SHORTAGES)
 
 
 def lost(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ PIECE = 2**16
 
 LARGEST_PIECE = 2**20
 
-_length_at = struct.Struct("!i").unpack_from
+_length = struct.Struct("!i").unpack
 
 Fields = dict[str, object]
 """A request in TorchServe's own form, as its Service takes it."""
@@ -30,14 +30,6 @@ class Connection(Protocol):
     """The worker's socket."""
 
     def recv(self, most: int, /) -> bytes: ...
-
-
-class Short(Exception):
-    """The message isn't all there: `upto` bytes of it are needed before anything more can be said."""
-
-    def __init__(self, upto: int) -> None:
-        super().__init__(upto)
-        self.upto = upto
 
 
 class Reader:
@@ -58,17 +50,23 @@ class Reader:
         return taken
 
     def requests(self, connection: Connection) -> list[Fields]:
-        """In the place of `_retrieve_inference_msg`: all requests of a message whose first byte was read."""
+        """In the place of `_retrieve_inference_msg`: a batch, behind the first byte, which tells its kind."""
         found: list[Fields] = []
-        while True:
-            try:
-                request, self._at = _request(self._held, self._at)
-            except Short as short:
-                self._take(connection, short.upto - self._at)
-                continue
-            if request is None:
-                return found
-            found.append(request)
+        while (request_id := self._text(connection)) is not None:
+            headers: list[dict[str, bytes]] = []
+            while (name := self._text(connection)) is not None:
+                headers.append({"name": name, "value": self._text(connection) or b""})
+            parameters: list[dict[str, object]] = []
+            while (name := self._text(connection)) is not None:
+                kind, value = self._text(connection) or b"", self._text(connection) or b""
+                parameters.append({"name": name.decode(), "contentType": kind.decode(), "value": value})
+            found.append({"requestId": request_id, "headers": headers, "parameters": parameters})
+        return found
+
+    def _text(self, connection: Connection) -> bytes | None:
+        """The next one; None for what ends a list."""
+        (size,) = _length(self.exactly(connection, 4))
+        return None if size < 0 else self.exactly(connection, size)
 
     def _take(self, connection: Connection, needed: int) -> None:
         """Until what is held, without what was read of it, has as many bytes."""
@@ -82,41 +80,3 @@ class Reader:
             pieces.append(piece)
             missing -= len(piece)
         self._held, self._at = b"".join(pieces), 0
-
-
-def _request(held: bytes, at: int) -> tuple[Fields | None, int]:
-    """(the request at a place, the place after it), None at the end of the list; raises Short."""
-    request_id, at = _text(held, at)
-    if request_id is None:
-        return None, at
-    headers: list[dict[str, bytes]] = []
-    while True:
-        name, at = _text(held, at)
-        if name is None:
-            break
-        value, at = _text(held, at)
-        headers.append({"name": name, "value": value or b""})
-    parameters: list[dict[str, object]] = []
-    while True:
-        name, at = _text(held, at)
-        if name is None:
-            return {"requestId": request_id, "headers": headers, "parameters": parameters}, at
-        kind, at = _text(held, at)
-        value, at = _text(held, at)
-        parameters.append(
-            {"name": name.decode(), "contentType": (kind or b"").decode(), "value": value or b""}
-        )
-
-
-def _text(held: bytes, at: int) -> tuple[bytes | None, int]:
-    """(the text at a place, the place after it), None for what ends a list; raises Short."""
-    start = at + 4
-    if start > len(held):
-        raise Short(start)
-    (size,) = _length_at(held, at)
-    if size < 0:
-        return None, start
-    end = start + size
-    if end > len(held):
-        raise Short(end)
-    return held[start:end], end

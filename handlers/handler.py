@@ -52,6 +52,8 @@ class Handler:
         Raises BadRecipe or BadCheckpoint; with the files of a recipe missing, BadRecipe names them.
         """
         device = torch.device(device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # streams, graphs and pinned memory follow the current device
         found = recipe.load(folder)
         for key, name in recipe.missing_files(found, folder):
             raise recipe.not_found(folder, key, name)
@@ -110,7 +112,7 @@ class Handler:
     def _run(self, inputs: Sequence[Stage]) -> list[Stage]:
         """Raw outputs in the order of `inputs`; what was refused before stays refused."""
         stages = list(inputs)
-        for chunk in _chunks(stages, self.limit.size):
+        for chunk in _chunks(stages, self.limit):
             tensors = [
                 stage for stage in (stages[index] for index in chunk) if isinstance(stage, torch.Tensor)
             ]
@@ -156,15 +158,17 @@ class Handler:
             return output
 
 
-def _chunks(stages: Sequence[Stage], size: int) -> Iterator[list[int]]:
-    """Indices of the good ones, at most `size` together, and only what can be stacked."""
+def _chunks(stages: Sequence[Stage], limit: Limit) -> Iterator[list[int]]:
+    """Indices of the good ones, as many as the limit allows by then, and only what can be stacked."""
     shapes: dict[tuple[object, ...], list[int]] = {}
     for index, stage in enumerate(stages):
         if isinstance(stage, torch.Tensor):
             shapes.setdefault((stage.dtype, *stage.shape), []).append(index)
     for indices in shapes.values():
-        for start in range(0, len(indices), size):
-            yield indices[start : start + size]
+        while indices:
+            size = limit.size
+            yield indices[:size]
+            indices = indices[size:]
 
 
 def _written(row: Row, request: Request | Refusal, outcomes: Sequence[Outcome]) -> Response:

@@ -17,12 +17,10 @@ from scripts.errors import CommandError
 from scripts.optimising import table
 from scripts.optimising.measurement import log_of, measure
 from scripts.optimising.standing import needed
+from scripts.packing import mar
 from scripts.packing.fetch import fetch
 from scripts.places import Places, shown
 from scripts.processes.children import Children
-
-DONE = frozenset({"kept", "slower", "tie"})
-"""Verdicts on what passed the gate."""
 
 
 def optimise_all(
@@ -72,8 +70,7 @@ def unwritable(entry: Entry, error: OSError) -> CommandError:
 def _as_asked(model: Model, decision: Decision) -> bool:
     """Whether the runtime that the recipe names is kept, and its precision passed the gate."""
     named = model.runtime in ("auto", decision.chosen.runtime)
-    passed = {row.candidate.precision for row in decision.tried if row.verdict in DONE}
-    return named and model.precision in passed
+    return named and model.precision in decision.precisions
 
 
 def _print(entry: Entry, decision: Decision | None, asked: bool, places: Places, console: Console) -> None:
@@ -89,6 +86,9 @@ def _print(entry: Entry, decision: Decision | None, asked: bool, places: Places,
         say(console, f"✗ {entry.name}: {' '.join(wanted)} didn't pass, so eager serves", "red")
     else:
         say(console, f"✓ {entry.name}: {table.summary(decision)}")
+    if (packed := mar.path_of(entry, places)).exists():
+        told = f"raise handler.version above {entry.version!r}, then promote"
+        say(console, f"NOTE: {shown(packed)} stays as it was packed: {told}", "yellow")
     log = log_of(entry, places)
     if any(row.verdict == "failed" for row in decision.tried) and log.stat().st_size:
         say(console, f"what was printed on the way is in {shown(log)}")

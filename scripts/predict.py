@@ -99,8 +99,8 @@ def _folder(
             for one in progress.track(
                 scoring.score(wanted, open_way(), jobs), total=len(wanted), description="scoring"
             ):
+                done += 1  # before its line is seen: whoever stops it then is told of it
                 failed += _write(one, lines, out)
-                done += 1
         out.write(lines.end())
         out.flush()
     except (KeyboardInterrupt, CommandError):

@@ -123,7 +123,7 @@ def _executed(
 ) -> Opened | Fallback:
     """What was decided, opened; or why not."""
     chosen = decided.chosen
-    doubt = _doubt(decided, model, folder, where.device, known)
+    doubt = _doubt(decided, model, folder, where, known)
     if doubt is not None:
         return doubt
     setting = replace(where, precision=chosen.precision, options=chosen.options)
@@ -136,11 +136,11 @@ def _executed(
 
 
 def _doubt(
-    decided: Decision, model: Model, folder: Path, device: torch.device, known: Mapping[str, str]
+    decided: Decision, model: Model, folder: Path, where: Setting, known: Mapping[str, str]
 ) -> Fallback | None:
     """What of all that the decision depends on is otherwise here; None when nothing is."""
     chosen = str(decided.chosen)
-    here = processor.kind(device)
+    here = processor.kind(where.device)
     if decided.processor != here:
         return Fallback(chosen, "processor", f"it was proven on {decided.processor}, this is {here}")
     needed = named(decided.chosen.runtime).LIBRARIES
@@ -151,6 +151,9 @@ def _doubt(
             return Fallback(chosen, "library", told)
     if decided.chosen.precision not in ("float32", model.precision):
         return Fallback(chosen, "stale", f"the recipe asks for {model.precision}")
+    if decided.chosen.runtime == "compile" and decided.threads != where.threads:
+        told = f"it was compiled for {decided.threads} threads, here are {where.threads}"
+        return Fallback(chosen, "stale", told)
     if decision.inputs(model, folder, known) != decided.inputs:
         return Fallback(chosen, "stale", "the recipe, the weights or the code changed since it was proven")
     changed = decision.changed(decided, folder, known)

@@ -7,7 +7,7 @@ and the library versions that it was measured with.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -25,8 +25,8 @@ FILE_NAME = "decision.json"
 Verdict: TypeAlias = Literal["kept", "slower", "tie", "differs", "failed", "not tried"]
 
 DECIDING = (
-    *("architecture", "weights_key", "strip_prefix", "allow_missing", "allow_unexpected", "input", "task"),
-    *("runtime", "precision", "tolerance"),
+    *("architecture", "weights_key", "strip_prefix", "allow_missing", "allow_unexpected"),
+    *("input", "output", "task", "runtime", "precision", "tolerance", "calibration"),
 )
 """Keys of the recipe that change what the network answers, and what was asked of the runtime."""
 
@@ -71,6 +71,10 @@ class Tried(Struct, frozen=True, forbid_unknown_fields=True):
     """Of its artifacts."""
 
 
+PASSED: frozenset[Verdict] = frozenset({"kept", "slower", "tie"})
+"""Verdicts of what the gate let through."""
+
+
 class Decision(Struct, frozen=True, forbid_unknown_fields=True):
     """What was kept, and what it depends on."""
 
@@ -86,6 +90,11 @@ class Decision(Struct, frozen=True, forbid_unknown_fields=True):
     tried: tuple[Tried, ...] = ()
     files: Mapping[str, str] = {}
     """sha256 of the chosen one's artifacts, by their path below FOLDER."""
+
+    @property
+    def precisions(self) -> set[Precision]:
+        """Those in which a candidate passed the gate."""
+        return {row.candidate.precision for row in self.tried if row.verdict in PASSED}
 
 
 def read(folder: Path) -> Decision | None:
@@ -114,11 +123,21 @@ def inputs(model: Model, folder: Path, known: Mapping[str, str] = {}) -> str:
     `known` has the sha256 of files of the folder that were verified just now, by their relative path.
     """
     asked = {key: value for key in DECIDING if (value := getattr(model, key)) is not UNSET}
-    files = {path.relative_to(folder).as_posix(): path for path in recipe.own_modules(folder)}
-    files[model.weights] = folder / model.weights
-    digests = {name: known.get(name) or seal.sha256(path) for name, path in files.items()}
+    names = {path.relative_to(folder).as_posix() for path in recipe.own_modules(folder)}
+    names |= {name for name in _named(model) if (folder / name).is_file()}
+    digests = {name: known.get(name) or seal.sha256(folder / name) for name in names}
     told = msgspec.json.encode({"recipe": asked, "files": digests}, order="deterministic")
     return hashlib.sha256(told).hexdigest()
+
+
+def _named(model: Model) -> Iterator[str]:
+    """Files that the recipe names and the network may depend on, wherever else they are left out."""
+    yield model.weights
+    yield from model.files
+    specs = [model.task if ":" in model.task else UNSET]
+    if model.architecture is not UNSET:
+        specs += [model.architecture.class_, model.architecture.factory]
+    yield from (spec.rpartition(":")[0] for spec in specs if spec is not UNSET)
 
 
 def changed(decision: Decision, folder: Path, known: Mapping[str, str] = {}) -> list[str]:

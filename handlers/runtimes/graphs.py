@@ -29,7 +29,7 @@ class Captured:
                 step(self._given)
         torch.cuda.current_stream(example.device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, stream=side):
             self._output = step(self._given)
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
@@ -53,7 +53,11 @@ class Graphs:
         if key not in self._captured:
             if len(self._captured) == MOST:
                 return self._step(batch)
-            self._captured[key] = self._capture(self._step, padded)
+            try:
+                self._captured[key] = self._capture(self._step, padded)
+            except torch.OutOfMemoryError:
+                self._captured.clear()  # what they hold is given back before the halves are tried
+                raise
         output = self._captured[key](padded)
         if len(output) != len(padded):  # then whose output is whose can't be told
             return self._step(batch)

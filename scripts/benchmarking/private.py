@@ -15,7 +15,7 @@ from scripts.benchmarking.program import Program
 from scripts.benchmarking.service import free_ports
 from scripts.config import Config
 from scripts.errors import CommandError
-from scripts.places import Places
+from scripts.places import ROOT, Places
 from scripts.processes.children import Children
 from scripts.state import observed
 from scripts.state.observed import Observed
@@ -66,7 +66,7 @@ def _moved(found: Config) -> Config:
 
 def run(places: Places, children: Children, *words: str) -> str:
     """What another command prints; raises CommandError with its message when it fails."""
-    done = children.run(verb(places, *words))
+    done = children.run(verb(places, *words), cwd=ROOT)
     if done.returncode:
         raise CommandError(f"`{' '.join(words)}` failed:\n{done.stdout}{done.stderr}".rstrip())
     return done.stdout

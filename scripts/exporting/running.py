@@ -24,7 +24,7 @@ def export(entry: Entry, target: TargetName, folder: Path, places: Places, child
     """Fill the empty `folder`; raises CommandError. The answers may differ: see the report."""
     with Scratch("export-") as scratch:
         staged, told = stage(entry, scratch), scratch / "told.json"
-        words: list[str | Path] = [sys.executable, "-I", PROGRAM, staged, target, folder, told]
+        words: list[str | Path] = [sys.executable, "-I", PROGRAM, staged, target, folder.resolve(), told]
         done = children.run(words, env=bare_environment(), cwd=staged)
         found = _read(told)
         if found is None:

@@ -20,6 +20,9 @@ LEAST = 0.05
 LATE = "the time was up"
 """Why a candidate wasn't tried."""
 
+OVERTIME = "it wasn't done in its time"
+"""Why one that was under way was ended."""
+
 
 def chosen(passed: Sequence[Tried], model: Model) -> Candidate:
     """Of those that passed the gate and were timed; the reference is always among them.

@@ -70,6 +70,7 @@ def _run(
     entry: Entry, places: Places, children: Children, scratch: Path, seconds: float
 ) -> tuple[list[Seen], str, str]:
     """What one interpreter told, how it ended, and where the log is."""
+    from scripts.optimising.choosing import OVERTIME
     from scripts.optimising.seen import Seen
 
     report, stuck = scratch / "report.jsonl", scratch / "stuck.txt"
@@ -79,8 +80,8 @@ def _run(
         "-I",
         "-B",
         PROGRAM,
-        entry.folder,
-        scratch,
+        entry.folder.resolve(),  # its working directory is another one
+        scratch.resolve(),
         f"{max(seconds, 1):.1f}",
     ]
     gpus = {GPUS: os.environ[GPUS]} if GPUS in os.environ else {}
@@ -88,7 +89,7 @@ def _run(
     trace = stuck.read_text(encoding="utf-8", errors="replace") if stuck.exists() else ""
     log = _log(entry, places, done.stdout + done.stderr + trace)
     lines = report.read_bytes().split(b"\n")[:-1] if report.exists() else []  # the last may be half
-    status = "it wasn't done in its time" if trace else _ended(done.returncode)
+    status = OVERTIME if trace else _ended(done.returncode)
     return [msgspec.json.decode(line, type=Seen) for line in lines], status, log
 
 

@@ -55,7 +55,13 @@ def standing(entry: Entry) -> Standing:
 def notes(entry: Entry) -> list[str]:
     """What there is to say of it beside an archive that is packed now."""
     told = NOTES.get(standing(entry))
-    return [told.format(name=entry.name)] if told else []
+    noted = [told.format(name=entry.name)] if told else []
+    found, asked = current(entry), entry.recipe.handler.precision
+    if found is not None and asked not in found.precisions:
+        noted.append(
+            f"NOTE: {asked} didn't pass, {found.chosen} serves: scripts/pthserve optimise {entry.name}"
+        )
+    return noted
 
 
 def current(entry: Entry) -> Decision | None:
@@ -66,11 +72,11 @@ def current(entry: Entry) -> Decision | None:
 
     try:
         found = decision.read(entry.folder)
-    except BadRecipe:
+        if found is None or not entry.weights.is_file() or decision.changed(found, entry.folder):
+            return None
+        return found if decision.inputs(entry.recipe.handler, entry.folder) == found.inputs else None
+    except (BadRecipe, OSError):  # what can't be read proves nothing
         return None
-    if found is None or not entry.weights.is_file() or decision.changed(found, entry.folder):
-        return None
-    return found if decision.inputs(entry.recipe.handler, entry.folder) == found.inputs else None
 
 
 def files(entry: Entry) -> Iterator[tuple[str, Path]]:
@@ -83,9 +89,12 @@ def files(entry: Entry) -> Iterator[tuple[str, Path]]:
 
 def _holds_here(found: Decision, entry: Entry) -> bool:
     from handlers import processor
+    from handlers.cores import threads
     from scripts.checking.steps.runtime import device
 
     here = processor.kind(device(entry.recipe))
+    if found.chosen.runtime == "compile" and found.threads != threads(entry.recipe):
+        return False
     return found.processor == here and all(_version(name) == one for name, one in found.libraries.items())
 
 

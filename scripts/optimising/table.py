@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from handlers.errors import listed
 from handlers.runtimes.decision import EAGER, Decision, Tried
-from scripts.optimising.choosing import LATE, times
+from scripts.optimising.choosing import LATE, OVERTIME, times
 
 HEADING = ("runtime", "precision", "differs by", "same best", "ms at 1", "ms at {batch}", "size", "verdict")
 
@@ -54,4 +54,4 @@ def _why_eager(decision: Decision) -> str:
 
 def late(decision: Decision) -> str:
     """What there was no time to try, "" where everything was tried."""
-    return listed((str(row.candidate) for row in decision.tried if row.why == LATE), 3)
+    return listed((str(row.candidate) for row in decision.tried if row.why in (LATE, OVERTIME)), 3)

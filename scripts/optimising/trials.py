@@ -55,7 +55,7 @@ class Trials:
 
     def walk(self) -> Iterator[Seen]:
         """What happens, as it happens."""
-        yield Began(None, self._left())
+        yield Began(None, self._left() + GRACE)  # without the reference there is no decision at all
         try:
             found = recipe.load(self._folder)
             inputs = decision.inputs(
@@ -85,7 +85,7 @@ class Trials:
             if self._left() < reserve * (len(self._passed) + 1) and one != EAGER:
                 self._put_aside([one], choosing.LATE)
                 continue
-            yield Began(one, max(1.0, self._left() * SHARE))
+            yield Began(one, self._left() + GRACE if one == EAGER else max(1.0, self._left() * SHARE))
             yield from self._made(making, one)
 
     def _made(self, making: Making, one: Candidate) -> Iterator[Seen]:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from handlers.runtimes.decision import Decision
+from handlers.runtimes.decision import PASSED, Decision
 from scripts.tuning.setting import Setting
 
 Offer: TypeAlias = Callable[[Setting], list[Setting]]
@@ -20,8 +20,6 @@ MOST_RUNTIMES = 2
 LARGEST_BATCH = 64
 DELAYS = (1, 5)
 """ms. Each is what a lone request waits in vain, so longer ones don't pay."""
-
-PASSED = ("kept", "slower", "tie")
 
 
 class Stage(Struct, frozen=True):

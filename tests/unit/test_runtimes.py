@@ -82,17 +82,23 @@ def test_answers_equal_eagers_alone_and_in_batches_of_any_size(
     parity(name, SMALL[name], runtime, tmp_path)
 
 
+def require_weights(name: str) -> None:
+    """Those of the large ones are fetched, or trained."""
+    if not (MODELS / name / recipe.load(MODELS / name).handler.weights).is_file():
+        pytest.skip(f"{name} has no weights here")
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", LARGE)
 def test_answers_of_large_networks_equal_eagers_too(name: str, runtime: RuntimeName, tmp_path: Path) -> None:
-    if not (MODELS / name / recipe.load(MODELS / name).handler.weights).is_file():
-        pytest.skip(f"{name} has no weights here")
+    require_weights(name)
     parity(name, LARGE[name], runtime, tmp_path)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_what_is_compiled_equals_eager_and_refuses_other_shapes(name: str, tmp_path: Path) -> None:
+    require_weights(name)
     item = {**SMALL, **LARGE}[name]
     network = network_of(name)
     batch = torch.randn(8, *item, generator=torch.Generator().manual_seed(0))
