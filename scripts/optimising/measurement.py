@@ -33,6 +33,10 @@ def measure(entry: Entry, places: Places, children: Children, seconds: float) ->
     """
     from scripts.optimising import publishing
 
+    if not os.access(entry.folder, os.W_OK):  # told now, not after a minute
+        raise CommandError(
+            f"{shown(entry.folder)} can't be written", hint="make it writable, or optimise a copy"
+        )
     log_of(entry, places).unlink(missing_ok=True)
     with Scratch("optimise-") as scratch:
         decision = _decided(entry, places, children, scratch, time.monotonic() + seconds)

@@ -116,7 +116,7 @@ def pack(
 ) -> Iterator[tuple[Entry, Outcome | Refusal | OSError]]:
     """Pack as many at a time as there are cores, and ask for each; the outcomes as they come.
 
-    Before, what may execute them is measured, one at a time, while nothing else of ours is busy.
+    Before, what may execute them is measured, one at a time: packing and starting would disturb it.
     """
     if not entries:
         return

@@ -96,12 +96,34 @@ def rewrite(folder: Path, **handler: object) -> None:
         lambda folder: (folder / "weights.pth").write_bytes(b"other"),
         lambda folder: (folder / "model.py").write_text("# other"),
         lambda folder: (folder / "layers.py").write_text("more"),
+        lambda folder: rewrite(folder, output={"top_k": 1}, task="classify"),
+        lambda folder: rewrite(folder, calibration="random"),
     ],
 )
 def test_what_decides_the_answers_changes_it(change: Callable[[Path], object], folder: Path) -> None:
     before = inputs(folder)
     change(folder)
     assert inputs(folder) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "handler"),
+    [
+        ("widths.json", {"files": ["widths.json"]}),
+        ("train.py", {"architecture": {"class": "train.py:Net"}}),
+        ("train.py", {"architecture": {"factory": "train.py:make"}}),
+        ("train.py", {"task": "train.py:Own"}),
+    ],
+)
+def test_a_file_that_the_recipe_names_changes_it_whatever_it_is_called(
+    name: str, handler: dict[str, object], folder: Path
+) -> None:
+    rewrite(folder, **handler)
+    before = inputs(folder)
+    (folder / name).write_text("{}")
+    with_it = inputs(folder)
+    (folder / name).write_text("other")
+    assert len({before, with_it, inputs(folder)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,22 @@ from tests import tiny_models
 CPU_MESSAGE = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
 ASSERTED = "CUDA error: device-side assert triggered"
 
+
+def onnxruntime_fail(message: str) -> Exception:
+    """As ONNX Runtime raises it: no RuntimeError."""
+    from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+
+    error: Exception = RuntimeException(message)
+    return error
+
+
 SHORT = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError(CPU_MESSAGE),
     RuntimeError("Exception from src/inference: std::bad_alloc"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    onnxruntime_fail("Failed to allocate memory for requested buffer of size 1024"),
     MemoryError(),
 ]
 BROKEN = [torch.AcceleratorError(ASSERTED), RuntimeError(ASSERTED)]

@@ -14,7 +14,7 @@ import torch
 from msgspec.structs import replace
 from rich.console import Console
 
-from handlers import processor, runtimes
+from handlers import processor, runtimes, seal
 from handlers.runtimes import decision
 from handlers.runtimes.decision import EAGER, Candidate, Decision, Tried
 from scripts import archive, catalog, optimise
@@ -140,6 +140,31 @@ def test_a_decision_that_cant_be_read_is_none_that_stands(places: Places, conten
     (entry.folder / "optimised" / "decision.json").write_bytes(content)
     assert standing.standing(entry) == "stale"
     assert list(standing.files(entry)) == []
+
+
+def test_files_that_cant_be_read_prove_nothing(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = tiny(places)
+    put(entry, places, tmp_path, made(entry))
+
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(seal, "sha256", refused)
+    assert standing.standing(entry) == "stale"
+    assert first.undecided(entry, places)
+
+
+def test_a_precision_that_did_not_pass_is_said(places: Places, tmp_path: Path) -> None:
+    entry = tiny(places, precision="bfloat16")
+    found = made(entry)
+    put(entry, places, tmp_path, found)
+    (note,) = standing.notes(entry)
+    assert note.startswith("NOTE: bfloat16 didn't pass, openvino serves")
+    lower = replace(found, tried=(Tried(Candidate("eager", "bfloat16"), "slower"), *found.tried))
+    put(entry, places, tmp_path, lower)
+    assert standing.notes(entry) == []
 
 
 def test_the_folder_is_called_as_the_runtimes_call_it() -> None:
