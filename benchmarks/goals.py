@@ -22,8 +22,7 @@ from rich.console import Console
 from benchmarks.goal import Goal
 from benchmarks.parts import PARTS, Bench, Outcome
 from handlers.errors import Refusal
-from scripts.benchmark import require_extra
-from scripts.benchmarking import report
+from scripts.benchmarking import extra, report
 from scripts.benchmarking.result import Result
 from scripts.endpoints import print_table, say
 from scripts.places import Places, shown
@@ -97,7 +96,7 @@ def _row(part: str, one: Goal) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     try:
-        require_extra()
+        extra.require([*extra.LOADING, *extra.BASELINES])
         sys.exit(main())
     except Refusal as error:
         sys.exit(f"goals: {error}")

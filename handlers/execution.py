@@ -5,14 +5,14 @@ TorchServe's management API has no place for it.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-FOLDER = "PTHSERVE_FAILURES"
-"""The same folder of the environment as handlers/failure.py has, other files in it."""
+from handlers import word
+
+KIND = "json"
 
 
 class Execution(Struct, frozen=True, omit_defaults=True):
@@ -31,26 +31,18 @@ class Execution(Struct, frozen=True, omit_defaults=True):
 
 def leave(name: str, version: str, execution: Execution) -> None:
     """Without a supervisor, nowhere; raises OSError."""
-    folder = os.environ.get(FOLDER)
-    if folder:
-        path = _path(Path(folder), name, version)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(msgspec.json.encode(execution))
-        unfinished.replace(path)
+    word.leave(name, version, KIND, msgspec.json.encode(execution))
 
 
 def clear(folder: Path, name: str, version: str) -> None:
     """Forget it: what is found afterwards was left since."""
-    _path(folder, name, version).unlink(missing_ok=True)
+    word.clear(folder, name, version, KIND)
 
 
 def find(folder: Path, name: str, version: str) -> Execution | None:
     """What a worker left last; None where none did, as those of older archives don't, or it can't be read."""
     try:
-        return msgspec.json.decode(_path(folder, name, version).read_bytes(), type=Execution)
+        left = word.find(folder, name, version, KIND)
+        return None if left is None else msgspec.json.decode(left, type=Execution)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def _path(folder: Path, name: str, version: str) -> Path:
-    return folder / f"{name}-{version}.json"

@@ -7,8 +7,7 @@ handler.tolerance, as they were when it was proven.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -49,7 +48,8 @@ def replay(handler: Evaluator, folder: Path) -> list[Replayed]:
     samples = handler.recipe.handler.samples
     requests = [request(handler.recipe, folder, sample) for sample in samples]
     errors = dict.fromkeys((sample.input for sample in samples), 0.0)
-    for batch, company in _batches(len(samples), handler.recipe.batch_size):
+    for batch in together(len(samples), handler.recipe.batch_size):
+        company = in_company(batch)
         outcomes = handler.evaluate([requests[index] for index in batch])
         for index, (outcome,) in zip(batch, outcomes, strict=True):
             sample = samples[index]
@@ -86,15 +86,17 @@ def record(handler: Evaluator, folder: Path) -> dict[Path, Values]:
     return recorded
 
 
-def _batches(samples: int, size: int) -> list[tuple[list[int], str]]:
-    """Indices of what is answered together: each sample alone, then all of them in full batches."""
-    alone = [([index], "alone") for index in range(samples)]
-    if size == 1 or not samples:
-        return alone
-    cycle = itertools.cycle(range(samples))
-    rounds = -(-samples // size)
-    full = [([next(cycle) for _ in range(size)], f"in a batch of {size}") for _ in range(rounds)]
-    return alone + full
+def together(count: int, size: int) -> Iterator[list[int]]:
+    """Indices of what is answered together: each alone, then all of them in full batches."""
+    yield from ([index] for index in range(count))
+    if size > 1:
+        for start in range(0, count, size):
+            yield [index % count for index in range(start, start + size)]
+
+
+def in_company(batch: Sequence[int]) -> str:
+    """How many were answered together, for a message."""
+    return "alone" if len(batch) == 1 else f"in a batch of {len(batch)}"
 
 
 def _compare(handler: Evaluator, sample: Sample, outcome: Outcome, folder: Path, company: str) -> float:

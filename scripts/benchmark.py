@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,7 @@ from handlers.cores import threads
 from handlers.recipe import Recipe
 from handlers.runtimes import decision
 from scripts import catalog
-from scripts.benchmarking import baselines, endpoint, machine, memory, request, rounds, table
+from scripts.benchmarking import baselines, endpoint, extra, machine, memory, request, rounds, table
 from scripts.benchmarking.contestant import Contestant
 from scripts.benchmarking.endpoint import OURS, Endpoint
 from scripts.benchmarking.request import Sent
@@ -30,7 +29,6 @@ from scripts.processes.children import Children
 from scripts.processes.scratch import Scratch
 from scripts.progress import bar
 
-NEEDED = ("uvloop", "httptools", "matplotlib", "flask", "fastapi", "uvicorn", "captum")
 MOST = 1000  # connections of one client
 WORKERS = 4  # whose memory is compared
 
@@ -51,7 +49,7 @@ class Asked(Struct, frozen=True):
 
 def benchmark(places: Places, name: str, asked: Asked, report: Path | None, as_json: bool) -> int:
     """Print the table, or one object for programs; the exit status is 1 if anything answered badly."""
-    require_extra()
+    extra.require([*extra.LOADING, *extra.BASELINES])
     console = Console(stderr=as_json)
     entry = catalog.find(places, name)
     catalog.require_files(entry)
@@ -97,16 +95,6 @@ def counts(text: str) -> tuple[int, ...]:
             f"--connections is {text!r}", hint=f"give numbers of 1 to {MOST}, with commas: 1,8,32"
         )
     return tuple(dict.fromkeys(map(int, words)))
-
-
-def require_extra() -> None:
-    """Raises CommandError where the packages of the extra `bench` aren't installed."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"{', '.join(missing)} isn't installed",
-            hint="run `scripts/pthserve setup bench`, then this again",
-        )
 
 
 def measured(places: Places, entry: Entry, asked: Asked, console: Console) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from rich.progress import Progress, TaskID
 from handlers import recipe
 from handlers.cores import cores
 from scripts import catalog
-from scripts.benchmarking import request
+from scripts.benchmarking import extra, request
 from scripts.catalog import Entry
 from scripts.endpoints import print_table, say
 from scripts.errors import CommandError
@@ -27,8 +26,6 @@ from scripts.tuning.goal import Goal
 from scripts.tuning.search import Found, Search
 from scripts.tuning.stages import stages
 from scripts.tuning.variants import Variants
-
-NEEDED = ("uvloop", "httptools", "matplotlib")
 
 DECIDING = 0.25
 """Share of the time in which `optimise` is to decide on the runtime, where that isn't done yet."""
@@ -52,7 +49,7 @@ class Asked(Struct, frozen=True):
 def tune(places: Places, asked: Asked, console: Console) -> int:
     """Print the frontier and the diff; 1 if no setting keeps the limit of latency. Raises Refusal."""
     wanted = _goal(asked)
-    _require_bench()
+    extra.require(extra.LOADING)
     _require_report(asked.report)
     entry = catalog.find(places, asked.name)
     path = entry.folder / recipe.FILE_NAME
@@ -81,13 +78,6 @@ def _goal(asked: Asked) -> Goal:
     if asked.latency is not None and asked.throughput:
         raise CommandError("--latency and --throughput are two goals", hint="give one of them")
     return goal.of(asked.latency)
-
-
-def _require_bench() -> None:
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        told = f"{', '.join(missing)} isn't installed"
-        raise CommandError(told, hint="run `scripts/pthserve setup bench`, then this again")
 
 
 def _require_report(path: Path | None) -> None:

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from rich.console import Console
 
-from handlers.errors import Refusal, listed
+from handlers.errors import Refusal
 from scripts import config
 from scripts.archive import Outcome
 from scripts.catalog import Entry
@@ -17,7 +17,6 @@ from scripts.config import Config
 from scripts.endpoints import Endpoint, print_endpoints, say
 from scripts.errors import CommandError
 from scripts.gateway.envoy import Gateway
-from scripts.optimising import first
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.processes import scratch, signals
@@ -125,11 +124,8 @@ class Up:
             self._supervisor.stop()
 
     def _pack(self) -> None:
-        new = [entry.name for entry in self._plan.new if first.undecided(entry, self._places)]
-        if new and self._optimise:
-            self._say(f"measuring what executes {listed(new, 5)} fastest (--no-optimise leaves that out)")
         for entry, outcome in startup.pack(
-            self._plan.new, self._places, self._children, optimise=self._optimise
+            self._plan.new, self._places, self._children, self._say, optimise=self._optimise
         ):
             self._packed.put((entry, outcome))
 

@@ -176,9 +176,10 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.scratch = folder / "scratch"
-        (self.scratch / "failures").mkdir(parents=True)
+        self.told = self.scratch / "failures"
+        self.told.mkdir(parents=True)
         self.log = folder / "torchserve.log"
-        self.management = Management(self.scratch / "failures")
+        self.management = Management(self.told)
         self.lives = False
         self.starts = 0
         self.stopped = False

@@ -53,11 +53,3 @@ def _random(handler: Handler, items: list[Item]) -> Iterator[Input]:
             continue
         if output.isfinite().all():
             yield Input(f"random {index}", item, prepared)
-
-
-def batches(count: int, size: int) -> Iterator[list[int]]:
-    """Indices of what is answered together: each alone, then all of them in full batches."""
-    yield from ([index] for index in range(count))
-    if size > 1:
-        for start in range(0, count, size):
-            yield [index % count for index in range(start, start + size)]

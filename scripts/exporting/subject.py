@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from msgspec import Struct
 
+from handlers import golden
 from handlers.errors import BadRecipe
 from handlers.handler import Handler
 from handlers.network import open_network
@@ -67,5 +68,5 @@ def groups(subject: Subject, *, one_by_one: bool) -> Iterator[list[Input]]:
     for one in subject.given:
         shapes.setdefault(tuple(one.prepared.shape), []).append(one)
     for alike in itertools.islice(shapes.values(), 1 if one_by_one else None):
-        for group in inputs.batches(len(alike), 1 if one_by_one else subject.batch_size):
+        for group in golden.together(len(alike), 1 if one_by_one else subject.batch_size):
             yield [alike[index] for index in group]

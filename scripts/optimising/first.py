@@ -23,12 +23,12 @@ def undecided(entry: Entry, places: Places) -> bool:
 
 
 def decided(entry: Entry, places: Places, children: Children) -> list[str]:
-    """What was done, in words; never raises: what can't be decided is served by eager, and a note says so.
+    """`decide` where that is needed; what is packed already stays as it is."""
+    return decide(entry, places, children) if undecided(entry, places) else []
 
-    What is packed already stays as it is.
-    """
-    if not undecided(entry, places):
-        return []
+
+def decide(entry: Entry, places: Places, children: Children) -> list[str]:
+    """What was done, in words; never raises: what can't be decided is served by eager, and a note says so."""
     try:
         fetched = [f"fetched {shown(entry.weights)}"] if fetch(entry, children) else []
     except (Refusal, OSError):

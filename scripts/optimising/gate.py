@@ -65,7 +65,7 @@ def _tightest(model: Model) -> Tolerance:
 def _outputs(handler: Handler, cases: Sequence[Case]) -> Iterator[tuple[Case, Values, str]]:
     """Each case with its raw output, alone and in company."""
     for batch in batched(cases, handler.recipe.batch_size):
-        company = "alone" if len(batch) == 1 else f"in a batch of {len(batch)}"
+        company = golden.in_company(batch)
         outputs = handler.forward(torch.stack([cases[index].input for index in batch]))
         for index, output in zip(batch, outputs, strict=True):
             yield cases[index], output.double().numpy(), company

@@ -116,11 +116,9 @@ def by_shape(cases: Sequence[Case]) -> list[list[int]]:
 
 
 def batched(cases: Sequence[Case], size: int) -> Iterator[list[int]]:
-    """Indices of what is answered together: each alone, then all of them in full batches."""
-    yield from ([index] for index in range(len(cases)))
-    for group in by_shape(cases) if size > 1 else ():
-        cycle = itertools.cycle(group)
-        yield from ([next(cycle) for _ in range(size)] for _ in range(-(-len(group) // size)))
+    """Indices of what is answered together, of one shape each."""
+    for group in by_shape(cases):
+        yield from ([group[index] for index in batch] for batch in golden.together(len(group), size))
 
 
 def replayable(recipe: Recipe, folder: Path) -> Recipe:

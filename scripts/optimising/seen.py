@@ -34,7 +34,6 @@ class Decided(Struct, frozen=True, tag="decided"):
     """No more comes."""
 
     decision: Decision
-    notes: tuple[str, ...] = ()
 
 
 Seen: TypeAlias = Began | Dropped | Refused | Decided

@@ -42,11 +42,15 @@ def needed(model: Model) -> bool:
 
 def standing(entry: Entry) -> Standing:
     """How the decision beside the recipe stands, to these files and to this machine."""
+    return _standing(current(entry), entry)
+
+
+def _standing(found: Decision | None, entry: Entry) -> Standing:
+    """Of what `current` found: that reads all the weights, so it is asked once."""
     if not needed(entry.recipe.handler):
         return "not needed"
     if not (entry.folder / PLACE).is_file():
         return "none"
-    found = current(entry)
     if found is None:
         return "stale"
     return "current" if _holds_here(found, entry) else "elsewhere"
@@ -54,9 +58,9 @@ def standing(entry: Entry) -> Standing:
 
 def notes(entry: Entry) -> list[str]:
     """What there is to say of it beside an archive that is packed now."""
-    told = NOTES.get(standing(entry))
-    noted = [told.format(name=entry.name)] if told else []
     found, asked = current(entry), entry.recipe.handler.precision
+    told = NOTES.get(_standing(found, entry))
+    noted = [told.format(name=entry.name)] if told else []
     if found is not None and asked not in found.precisions:
         noted.append(
             f"NOTE: {asked} didn't pass, {found.chosen} serves: scripts/pthserve optimise {entry.name}"

@@ -77,7 +77,8 @@ class Trials:
         eager = _seconds(ground)
         reserve = 2 * EACH + PASSES * sum(eager)
         if model.runtime == "auto" and model.precision == "float32" and eager[1] * 1000 < LITTLE:
-            ways = self._put_aside(ways, f"eager takes less than {LITTLE:g} ms for a full batch")
+            self._put_aside(ways, f"eager takes less than {LITTLE:g} ms for a full batch")
+            ways = []
         making = Making(ground, self._folder, self._built)
         for one in ways:
             if one in self._out:
@@ -97,9 +98,8 @@ class Trials:
                 self._out[one] = dropped(one, error)
                 yield Dropped(self._out[one])
 
-    def _put_aside(self, ways: Sequence[Candidate], why: str) -> list[Candidate]:
+    def _put_aside(self, ways: Sequence[Candidate], why: str) -> None:
         self._out |= {one: Tried(one, "not tried", why) for one in ways if one != EAGER}
-        return []
 
     def _time(self, ground: Ground) -> Iterator[Seen]:
         """The survivors by turns, at batch 1 and full."""

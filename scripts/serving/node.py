@@ -59,7 +59,7 @@ class Node:
     @property
     def told(self) -> Path:
         """The folder where workers leave word."""
-        return self._server.scratch / "failures"
+        return self._server.told
 
     def close(self) -> None:
         for pool in (self._pool, self._leaving):

@@ -30,7 +30,7 @@ def register(server: TorchServe, archive: Path, recipe: Recipe, workers: int) ->
     when TorchServe itself doesn't answer.
     """
     name, version = recipe.handler.name, recipe.handler.version
-    failures = server.scratch / "failures"
+    failures = server.told
     failure.clear(failures, name, version)
     execution.clear(failures, name, version)
     try:
@@ -57,7 +57,7 @@ def register(server: TorchServe, archive: Path, recipe: Recipe, workers: int) ->
 
 def reason(server: TorchServe, name: str, version: str) -> tuple[str, str]:
     """Why a worker couldn't open its archive, and its traceback; "" where none has left word."""
-    left = failure.find(server.scratch / "failures", name, version) or ""
+    left = failure.find(server.told, name, version) or ""
     told, _, traceback = left.partition("\n\n")
     return told, traceback
 

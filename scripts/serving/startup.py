@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 import msgspec
@@ -112,18 +112,29 @@ def asked(before: Wanted, entry: Entry) -> Wanted:
 
 
 def pack(
-    entries: Sequence[Entry], places: Places, children: Children, *, optimise: bool = True
+    entries: Sequence[Entry],
+    places: Places,
+    children: Children,
+    say: Callable[[str], None],
+    *,
+    optimise: bool = True,
 ) -> Iterator[tuple[Entry, Outcome | Refusal | OSError]]:
     """Pack as many at a time as there are cores, and ask for each; the outcomes as they come.
 
-    Before, what may execute them is measured, one at a time: packing and starting would disturb it.
+    Before, what may execute them is measured, one at a time: packing and starting would disturb it. `say`
+    hears of that, because it may take minutes.
     """
     if not entries:
         return
-    told = {entry.name: first.decided(entry, places, children) if optimise else [] for entry in entries}
+    waiting = [entry for entry in entries if optimise and first.undecided(entry, places)]
+    if waiting:
+        names = listed((entry.name for entry in waiting), 5)
+        say(f"measuring what executes {names} fastest (--no-optimise leaves that out)")
+    told = {entry.name: first.decide(entry, places, children) for entry in waiting}
     with ThreadPoolExecutor(min(len(entries), cores())) as pool:
         futures: dict[Future[Outcome], Entry] = {
-            pool.submit(_pack_one, entry, told[entry.name], places, children): entry for entry in entries
+            pool.submit(_pack_one, entry, told.get(entry.name, []), places, children): entry
+            for entry in entries
         }
         for future in as_completed(futures):
             try:

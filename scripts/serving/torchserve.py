@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from handlers import failure
+from handlers import word
 from scripts import config
 from scripts.client import Inference, Management
 from scripts.config import Config
@@ -30,6 +30,8 @@ LARGEST_CONSOLE = 1_000_000  # bytes
 SOCKET_STEM = ".ts.sock."
 SOCKET = f"{SOCKET_STEM}99999"  # as TorchServe names them, with the number of the worker
 LONGEST_SOCKET_PATH = 107  # bytes; sockaddr_un of Linux
+
+TOLD = "failures"
 
 LOGGING = ROOT / "scripts" / "serving" / "log4j2.xml"
 
@@ -58,6 +60,11 @@ class TorchServe:
             raise CommandError("TorchServe isn't started")
         return self._scratch.path
 
+    @property
+    def told(self) -> Path:
+        """The folder where workers leave word."""
+        return self.scratch / TOLD
+
     def start(self) -> None:
         """Start Java, from the main thread (see tether.py); `answers` tells when it is there.
 
@@ -73,7 +80,7 @@ class TorchServe:
             self._scratch = Scratch()
             scratch = self._scratch.path
             _check_length(scratch)
-            for name in ("tmp", "failures"):
+            for name in ("tmp", TOLD):
                 (scratch / name).mkdir()
             config.write(self.config, scratch / "config.properties")
             crowded = self.console.exists() and self.console.stat().st_size > LARGEST_CONSOLE
@@ -198,6 +205,6 @@ def _environment(java: Path, scratch: Path, logs: Path) -> dict[str, str]:
         TMPDIR=str(scratch / "tmp"),
         LOG_LOCATION=str(logs.resolve()),
         METRICS_LOCATION=str(logs.resolve()),
-        **{failure.FOLDER: str(scratch / "failures")},
+        **{word.FOLDER: str(scratch / TOLD)},
         **passed,
     )

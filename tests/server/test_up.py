@@ -57,7 +57,7 @@ def test_one_signal_stops_everything_and_leaves_nothing(places: Places, number: 
 
 def test_a_signal_while_packing_stops_as_cleanly(places: Places) -> None:
     running = Running(places)
-    running.wait(lambda: any("rehearse.py" in " ".join(child.cmdline()) for child in _family(running)))
+    running.wait(lambda: any("rehearse.py" in _command(child) for child in _family(running)))
     family = _family(running)
     assert running.stop(signal.SIGTERM) == 130
     assert psutil.wait_procs(family, timeout=5)[1] == []
@@ -70,6 +70,14 @@ def _family(running: Running) -> list[psutil.Process]:
         return psutil.Process(running.process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _command(process: psutil.Process) -> str:
+    """Its command line, empty where it is ending already."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie among them
+        return ""
 
 
 def test_broken_models_are_named_with_the_remedy_and_the_others_come_up(models: Path, places: Places) -> None:

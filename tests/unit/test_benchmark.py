@@ -16,7 +16,7 @@ from handlers.handler import Handler
 from handlers.wire import Row as Sent
 from scripts import benchmark, catalog, config
 from scripts.benchmark import Asked
-from scripts.benchmarking import endpoint, footprint, private, table, variant
+from scripts.benchmarking import endpoint, extra, footprint, private, table, variant
 from scripts.benchmarking.cold_start import ColdStart
 from scripts.benchmarking.endpoint import Endpoint
 from scripts.benchmarking.figures import Round, Row, Spread
@@ -37,11 +37,10 @@ def test_other_connections_are_refused(text: str) -> None:
         benchmark.counts(text)
 
 
-def test_a_missing_extra_is_named_with_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    benchmark.require_extra()
-    monkeypatch.setattr(benchmark, "NEEDED", ("json", "not_there"))
+def test_a_missing_extra_is_named_with_the_command_that_adds_it() -> None:
+    extra.require([*extra.LOADING, *extra.BASELINES])
     with pytest.raises(CommandError, match="not_there isn't installed; run `scripts/pthserve setup bench`"):
-        benchmark.require_extra()
+        extra.require(["json", "not_there"])
 
 
 def test_what_the_recipe_says_of_speed_is_told() -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from handlers import execution, failure
+from handlers import execution, failure, word
 from handlers.execution import Execution
 
 
 def test_what_is_left_is_found_of_each_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(execution.FOLDER, str(tmp_path))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path))
     plain, fallen = Execution("openvino"), Execution("eager", "openvino", "library")
     execution.leave("cat", "1.0", plain)
     execution.leave("cat", "1.1", fallen)
@@ -20,7 +20,7 @@ def test_what_is_left_is_found_of_each_version(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_failure_is_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(execution.FOLDER, str(tmp_path))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path))
     execution.leave("cat", "1.0", Execution("eager"))
     assert failure.find(tmp_path, "cat", "1.0") is None
     failure.leave("cat", "1.0", ValueError("odd"))
@@ -28,7 +28,7 @@ def test_a_failure_is_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_cleared_or_never_was_isnt_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(execution.FOLDER, str(tmp_path))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path))
     execution.leave("cat", "1.0", Execution("eager"))
     for _ in range(2):
         execution.clear(tmp_path, "cat", "1.0")
@@ -38,7 +38,7 @@ def test_what_is_cleared_or_never_was_isnt_found(tmp_path: Path, monkeypatch: py
 
 
 def test_without_a_supervisor_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(execution.FOLDER, raising=False)
+    monkeypatch.delenv(word.FOLDER, raising=False)
     monkeypatch.chdir(tmp_path)
     execution.leave("cat", "1.0", Execution("eager"))
     assert list(tmp_path.iterdir()) == []

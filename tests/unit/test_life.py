@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from handlers import execution
+from handlers import execution, word
 from handlers.execution import Execution
 from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered, WorkerSeen
@@ -223,7 +223,7 @@ def test_memory_is_measured_once_in_a_while(one: Life, clock: Clock, monkeypatch
 def test_what_executes_is_what_its_workers_left_word_of(
     one: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(execution.FOLDER, str(tmp_path))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path))
     look(one, ready(0))
     assert one.runtime(tmp_path) == "", "those of older archives leave none"
     execution.leave(one.name, one.version, Execution("openvino"))

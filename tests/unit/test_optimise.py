@@ -538,7 +538,7 @@ def test_without_optimise_up_measures_nothing(
     monkeypatch.setattr(startup, "archive", lambda *_: archive.Outcome(places.store / "a.mar", ["packed"]))
     with Children() as children:
         for wish, notes in ((False, ["packed"]), (True, [table.summary(made(entry)), "packed"])):
-            ((_, outcome),) = startup.pack([entry], places, children, optimise=wish)
+            ((_, outcome),) = startup.pack([entry], places, children, print, optimise=wish)
             assert isinstance(outcome, archive.Outcome)
             assert outcome.notes == notes
 

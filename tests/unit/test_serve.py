@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from handlers import execution, failure, recipe, seal
+from handlers import execution, recipe, seal, word
 from handlers.execution import Execution
 from handlers.runtimes import Opened
 from handlers.runtimes.decision import EAGER, Candidate
@@ -324,7 +324,7 @@ def test_what_torchserve_and_python_leave_in_the_folder_is_no_tampering(archive:
 def test_the_reason_of_a_failed_start_is_left_where_the_environment_says(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(failure.FOLDER, str(tmp_path))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path))
     change_weights(archive)
     fails(archive)
     reason = (tmp_path / "digits_mlp-1.0.txt").read_text()
@@ -337,7 +337,7 @@ def test_word_is_left_of_what_executes(
 ) -> None:
     told = tmp_path / "told"
     told.mkdir()
-    monkeypatch.setenv(execution.FOLDER, str(told))
+    monkeypatch.setenv(word.FOLDER, str(told))
     started(archive)
     assert execution.find(told, "digits_mlp", "1.0") == Execution("eager")
     decide(archive, Candidate("torchscript"), (784,))
@@ -351,7 +351,7 @@ def test_word_is_left_of_what_executes(
 def test_where_word_cannot_be_left_it_serves_all_the_same(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(execution.FOLDER, str(tmp_path / "nowhere"))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path / "nowhere"))
     ((status, *_),) = handle(started(archive), [{"body": picture("PNG")}])
     assert status == 200
     assert "can't be told" in caplog.text
@@ -401,7 +401,7 @@ def test_where_the_device_is_lost_the_process_ends_and_answers_nobody(
 
 
 def test_a_sample_that_differs_never_becomes_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(failure.FOLDER, str(tmp_path))
+    monkeypatch.setenv(word.FOLDER, str(tmp_path))
     samples = [{"input": "s.json", "expect": [1.0, 3.0]}]
     folder = tiny_models.write(tmp_path / "m", "return x", samples=samples)
     (folder / "s.json").write_text("[1, 2]")
@@ -426,7 +426,7 @@ def test_code_of_the_model_that_raises_is_never_a_runtime_error(error: str, tmp_
 def test_without_the_environments_folder_no_reason_is_left(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(failure.FOLDER, raising=False)
+    monkeypatch.delenv(word.FOLDER, raising=False)
     monkeypatch.chdir(tmp_path)
     change_weights(archive)
     before = sorted(path.name for path in tmp_path.iterdir())

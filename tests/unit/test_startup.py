@@ -188,7 +188,7 @@ def test_each_model_is_asked_for_as_soon_as_it_is_packed(
     monkeypatch.setattr(startup, "archive", archive)
     outcomes: dict[str, Outcome | Refusal | OSError] = {}
     with Children() as children:
-        for entry, outcome in startup.pack(entries, places, children, optimise=False):
+        for entry, outcome in startup.pack(entries, places, children, print, optimise=False):
             outcomes[entry.name] = outcome
             if entry.name == "a":
                 assert list(wanted.load(places).serving()) == ["a"]
@@ -201,7 +201,7 @@ def test_each_model_is_asked_for_as_soon_as_it_is_packed(
 
 
 def test_nothing_to_pack_is_nothing_to_do(places: Places) -> None:
-    assert list(startup.pack([], places, Children())) == []
+    assert list(startup.pack([], places, Children(), print)) == []
     assert not places.state.exists()
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from handlers import recipe
 from scripts import tune as verb
+from scripts.benchmarking import extra
 from scripts.benchmarking.figures import Round, Row
 from scripts.errors import CommandError
 from scripts.places import Places
@@ -69,7 +70,7 @@ def test_what_cannot_be_tuned_is_told_first(
 
 
 def test_a_missing_extra_is_told(places: Places, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "find_spec", lambda name: None if name == "uvloop" else object())
+    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == "uvloop" else object())
     with pytest.raises(CommandError, match="uvloop isn't installed; run `scripts/pthserve setup bench`"):
         tune(places, Asked("tiny"), console)
 

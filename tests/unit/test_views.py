@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from handlers import execution
+from handlers import execution, word
 from handlers.execution import Execution
 from handlers.recipe import Recipe
 from scripts.client import QueueSeen, Registered
@@ -182,7 +182,7 @@ def test_without_a_gateway_nobody_counts_requests(scene: Scene) -> None:
 
 def test_what_its_workers_execute_is_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.life("1.0", "ready")
-    monkeypatch.setenv(execution.FOLDER, str(scene.node.told))
+    monkeypatch.setenv(word.FOLDER, str(scene.node.told))
     execution.leave("a", "1.0", Execution("openvino", "", ""))
     shown = views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"]
     assert shown.runtime == "openvino"
