@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from handlers import word
+from handlers.signature import TensorSpec
 
 KIND = "json"
 
@@ -24,6 +25,10 @@ class Execution(Struct, frozen=True, omit_defaults=True):
     """What was decided in its place, and doesn't hold here; "" where nothing else was."""
     cause: str = ""
     """Why: one of handlers.runtimes.Cause."""
+    outputs: tuple[TensorSpec, ...] = ()
+    """What an answer is as tensors, seen on a sample; none where there is no sample."""
+    batch_seconds: float = 0.0
+    """What a full batch took from its preparation to its answers; 0 where that wasn't measured."""
 
     def __str__(self) -> str:
         return f"{self.runtime} (not {self.instead}: {self.cause})" if self.cause else self.runtime

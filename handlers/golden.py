@@ -15,13 +15,12 @@ import numpy as np
 from msgspec import UNSET, Struct
 
 from handlers import closeness, wire
+from handlers.answers import Classification, Regression
 from handlers.closeness import REMEDY, Demand, Values
 from handlers.errors import BadRecipe, Refusal, SampleMismatch
 from handlers.recipe import Recipe, Sample, is_array_file
 from handlers.runtimes import Opened
 from handlers.tasks import Task
-from handlers.tasks.classify import Classification
-from handlers.tasks.regress import Regression
 from handlers.wire import Answered, Outcome, Request, Row
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from handlers.recipe import Recipe
-from scripts.client import NoAnswer, QueueSeen, Registered, WorkerSeen
 from scripts.errors import CommandError
 from scripts.gateway.routing import Routing
+from scripts.serving.management import NoAnswer, QueueSeen, Registered, WorkerSeen
 
 NO_PROCESS = 2**22 + 1
 """A pid that no process can have: the kernel's own limit is 2**22."""

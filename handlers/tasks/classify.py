@@ -6,27 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
+from handlers.answers import Classification, Prediction
 from handlers.errors import BadRecipe, ForwardFailed
 from handlers.recipe import Model
 from handlers.tasks.base import Task, shortest
 
 TOP_K = 5
-
-
-class Prediction(Struct, frozen=True):
-    """One class: its label, its index in the network's output, its score between 0 and 1."""
-
-    label: str
-    index: int
-    score: float
-
-
-class Classification(Struct, frozen=True):
-    """{"predictions": [...]}, best first."""
-
-    predictions: list[Prediction]
 
 
 class Classify(Task):

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import torch
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
+from handlers.answers import Regression
 from handlers.errors import ForwardFailed
 from handlers.tasks.base import Task, shortest
-
-
-class Regression(Struct, frozen=True, omit_defaults=True):
-    """{"values": [...]}, with {"names": [...]} where the recipe names them."""
-
-    values: list[float]
-    names: list[str] = []
 
 
 class Regress(Task):

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from msgspec import Struct
 
+from handlers.answers import Values
 from handlers.tasks.base import Task
-
-
-class Values(Struct, frozen=True):
-    """{"output": nested lists, "shape": [...]}"""
-
-    output: Any
-    shape: list[int]
 
 
 class Tensor(Task):

@@ -12,6 +12,9 @@ from msgspec import Struct, field
 
 from handlers.errors import BadInput, Refusal
 
+PROTOCOL = "x-pthserve-protocol"
+"""The header by which the gateway tells a worker how to read a row; without it, as predictions.py does."""
+
 
 class Row(Struct, frozen=True):
     """One request as TorchServe hands it over: form fields (or `body`), headers in lower case."""
@@ -43,6 +46,10 @@ class Request(Struct, frozen=True):
     items: tuple[Item, ...]
     many: bool = False
     request_id: str = ""
+    protocol: str = ""
+    """As the row had it."""
+    asked: object = None
+    """What its protocol needs to know when the answers are written."""
 
 
 class Answered(Struct, frozen=True):
@@ -63,3 +70,4 @@ class Response(Struct, frozen=True):
     body: bytes
     content_type: str = "application/json"
     errors: tuple[Refusal, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)

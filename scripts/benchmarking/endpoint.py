@@ -12,8 +12,8 @@ from scripts import config
 from scripts.benchmarking import memory, private, variant
 from scripts.benchmarking.service import Service
 from scripts.benchmarking.target import Target
+from scripts.calling.inference import Inference
 from scripts.catalog import Entry
-from scripts.client import Inference
 from scripts.errors import CommandError
 from scripts.optimising import first
 from scripts.places import Places

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from handlers.recipe import Recipe
 from scripts.benchmarking import memory, private, variant
 from scripts.benchmarking.private import Up
+from scripts.calling.inference import Inference
 from scripts.catalog import Entry
-from scripts.client import Inference
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.processes.children import Children

@@ -1,4 +1,4 @@
-"""TorchServe's inference service over gRPC, beside client.py, which has its URLs."""
+"""TorchServe's inference service over gRPC, beside inference.py, which has its URLs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scripts.calling import refused, stubs
+from scripts.calling.inference import TIMEOUT
 from scripts.calling.refused import NoServer
-from scripts.client import TIMEOUT
 from scripts.errors import CommandError
 
 FIELD = "data"

@@ -15,8 +15,8 @@ import requests
 from handlers.recipe.structs import Name
 from scripts.calling import refused
 from scripts.calling.grpc_client import Grpc
+from scripts.calling.inference import TIMEOUT, Inference, Reply
 from scripts.calling.refused import Refused
-from scripts.client import TIMEOUT, Inference, Reply
 from scripts.errors import CommandError
 
 

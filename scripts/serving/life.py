@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from handlers import execution
 from handlers.recipe import Recipe
-from scripts.client import Registered, WorkerSeen
+from scripts.serving.management import Registered, WorkerSeen
 from scripts.serving.pauses import Pauses
 from scripts.state.observed import State
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from handlers.cores import cores
 from handlers.errors import Refusal
-from scripts.client import NoAnswer, Registered
 from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.serving import registering
 from scripts.serving.defaults import Defaults
 from scripts.serving.life import Life
+from scripts.serving.management import NoAnswer, Registered
 from scripts.serving.registering import NotReady
 from scripts.serving.torchserve import TorchServe
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion

@@ -15,7 +15,7 @@ import psutil
 
 from handlers import word
 from scripts import config
-from scripts.client import Inference, Management
+from scripts.calling.inference import Inference
 from scripts.config import Config
 from scripts.errors import CommandError
 from scripts.places import ROOT, shown
@@ -23,6 +23,7 @@ from scripts.processes import ports
 from scripts.processes.children import bare_environment, kill_group
 from scripts.processes.scratch import Scratch
 from scripts.processes.tether import tethered
+from scripts.serving.management import Management
 
 STOP_TIMEOUT = 20  # s; 2 to 4 s were seen
 LARGEST_CONSOLE = 1_000_000  # bytes

@@ -22,8 +22,8 @@ from scripts.benchmarking.figures import Round
 from scripts.benchmarking.program import Program
 from scripts.benchmarking.request import Sent
 from scripts.benchmarking.target import Load, Target
+from scripts.calling.inference import Inference
 from scripts.catalog import Entry
-from scripts.client import Inference
 from scripts.errors import CommandError
 from scripts.optimising.standing import standing
 from scripts.places import Places

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from scripts import catalog
+from scripts.calling.inference import Inference
 from scripts.catalog import Entry
-from scripts.client import Inference
 from scripts.places import ROOT, Places
 
 BUILD_TIMEOUT = 1200  # s; 2 minutes were seen on two busy cores without any cached layer

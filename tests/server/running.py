@@ -16,9 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from scripts.client import Inference, Management
+from scripts.calling.inference import Inference
 from scripts.config import Config, load
 from scripts.places import ROOT, Places
+from scripts.serving.management import Management
 from scripts.state import observed
 from scripts.state.observed import Observed
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from handlers.metering import METRICS, PHASES, Metric
-from scripts.client import Inference
+from scripts.calling.inference import Inference
 from tests.bad_inputs import picture
 from tests.server.running import Running
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEVELS = (
     {"errors", "word"},
     {
-        "execution",
+        "answers",
         "faults",
         "frames",
         "limit",
@@ -25,7 +25,8 @@ LEVELS = (
         "processor",
         "seal",
     },
-    {"cores", "pickled", "pictures", "worker"},
+    {"cores", "pickled", "pictures", "signature", "worker"},
+    {"execution"},
     {"noncheckpoint"},
     {"wire", "checkpoint", "images"},
     {"network"},

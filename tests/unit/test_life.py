@@ -12,9 +12,9 @@ import pytest
 from handlers import execution, word
 from handlers.execution import Execution
 from handlers.recipe import Recipe
-from scripts.client import QueueSeen, Registered, WorkerSeen
 from scripts.serving import life, pauses
 from scripts.serving.life import Life
+from scripts.serving.management import QueueSeen, Registered, WorkerSeen
 from scripts.state.observed import State
 from tests.fakes import NO_PROCESS, Clock, booting, dead, ready, stop_time, with_process
 from tests.states import recipe_of

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.client import NoAnswer
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.serving import life, node, pauses, registering
 from scripts.serving.life import Life
+from scripts.serving.management import NoAnswer
 from scripts.serving.node import Node
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 from tests.fakes import Management, Pool, Server, booting, dead, ready, stop_time

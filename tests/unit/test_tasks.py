@@ -10,11 +10,11 @@ import pytest
 import torch
 from msgspec import UNSET
 
+from handlers.answers import Classification
 from handlers.errors import BadInput, BadRecipe, ForwardFailed
 from handlers.handler import Handler
 from handlers.recipe import Model, Output, TensorInput
 from handlers.tasks import Regress, Tensor, open_task
-from handlers.tasks.classify import Classification
 from handlers.wire import EncodedImage, Numbers, Row
 from tests import tiny_models
 

@@ -11,11 +11,11 @@ import pytest
 from handlers import execution, word
 from handlers.execution import Execution
 from handlers.recipe import Recipe
-from scripts.client import QueueSeen, Registered
 from scripts.gateway.routing import Routing
 from scripts.places import Places
 from scripts.serving import life, node, pauses, views
 from scripts.serving.life import Life
+from scripts.serving.management import QueueSeen, Registered
 from scripts.serving.node import Node
 from scripts.state.observed import Phase, State
 from scripts.state.wanted import Wanted

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.client import LOCAL_TIMEOUT, Management, NoAnswer
+from scripts.serving.management import LOCAL_TIMEOUT, Management, NoAnswer
 
 DESCRIBED = [
     {
