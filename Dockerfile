@@ -26,4 +26,6 @@ RUN PIP_NO_CACHE_DIR=1 scripts/pthserve archive
 
 EXPOSE 8000
 ENTRYPOINT ["/opt/pthserve/scripts/pthserve"]
-CMD ["up", "--host", "0.0.0.0"]
+# --insecure: a container has to listen on every address of its own, and who reaches it is decided where its port is
+# published. docker-compose.yml publishes on loopback alone; with other machines let in, give --keys instead.
+CMD ["up", "--host", "0.0.0.0", "--insecure"]

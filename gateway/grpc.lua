@@ -1,11 +1,19 @@
--- Reads a gRPC Predictions message, whole by now, for what its route depends on: the model and the version.
--- Both go into headers that callers can't send. Into the message go the version, so that TorchServe can't take
--- another one than the route did, and the request's id, because TorchServe hands no headers on.
+-- Reads a gRPC message, whole by now, for what its route depends on: the model and the version. Both go into headers
+-- that callers can't send. Into TorchServe's own message go the version, so that TorchServe can't take another one
+-- than the route did, and the request's id, because TorchServe hands no headers on. One of the Open Inference
+-- Protocol goes on as a body of HTTP, which has its route in the path; its errors become gRPC's again here.
 
 local PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+local OIP = "/inference.GRPCInferenceService/"
+local NAMED = { -- methods whose messages begin with the name of a model and its version; those of others are empty
+  [PREDICTIONS] = true,
+  [OIP .. "ModelInfer"] = true,
+  [OIP .. "ModelReady"] = true,
+  [OIP .. "ModelMetadata"] = true,
+}
 local COMPRESSED, BAD_MESSAGE, NAMELESS = ${COMPRESSED}, ${BAD_MESSAGE}, ${NAMELESS}
 local NO_NAME, NO_VERSION = ${NO_NAME}, ${NO_VERSION}
-local MODEL_NAME, MODEL_VERSION = 1, 2 -- fields of PredictionsRequest in inference.proto; `input` is 3
+local MODEL_NAME, MODEL_VERSION = 1, 2 -- fields, the same in all of them; 3 is Predictions' `input`
 local FRAME = 5 -- bytes before the message: whether it is compressed, and its length
 
 -- The number at a place in protobuf's base 128, and the place after it; nothing when it doesn't end.
@@ -74,12 +82,14 @@ local function refuse(handle, reply)
 end
 
 function envoy_on_request(handle)
-  if handle:headers():get(":path") ~= PREDICTIONS then return end
+  local path = handle:headers():get(":path")
+  if path ~= PREDICTIONS and path:sub(1, #OIP) ~= OIP then return end
   local body = handle:body()
   local bytes = body and body:getBytes(0, body:length()) or ""
   if bytes:byte(1) == 1 then return refuse(handle, COMPRESSED) end
   local found = whole(bytes) and fields(bytes)
   if not found or handle:trailers() then return refuse(handle, BAD_MESSAGE) end
+  if not NAMED[path] then return end
   local name, version = found[MODEL_NAME] or "", found[MODEL_VERSION] or ""
   if name == "" then
     return refuse(handle, NAMELESS)
@@ -92,11 +102,32 @@ function envoy_on_request(handle)
   headers:replace("x-pthserve-model", name)
   if version ~= "" then headers:replace("x-pthserve-version", version) end
   handle:clearRouteCache()
-  local decided = handle:metadata():get("version")
+  local decided = path == PREDICTIONS and handle:metadata():get("version")
   if decided then
     local id = headers:get("x-request-id")
     local entry = field(1, "x-request-id") .. field(2, id)
     body:setBytes(frame(bytes:sub(FRAME + 1) .. field(MODEL_VERSION, decided) .. field(3, entry)))
     headers:remove("content-length")
+  end
+end
+
+-- What unbridge.lua has put aside: an error as gRPC has it. The message before it is one that nobody reads.
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status = headers:get("x-pthserve-grpc-status")
+  if not status then return end
+  local message = headers:get("x-pthserve-grpc-message")
+  headers:remove("x-pthserve-grpc-status")
+  headers:remove("x-pthserve-grpc-message")
+  headers:replace(":status", "200")
+  headers:replace("content-type", "application/grpc")
+  headers:replace("grpc-status", status)
+  headers:replace("grpc-message", message)
+  local retry_after = headers:get("retry-after")
+  local trailers = handle:trailers()
+  if trailers then
+    if retry_after then trailers:replace("retry-after", retry_after) end
+    trailers:replace("grpc-status", status)
+    trailers:replace("grpc-message", message)
   end
 end

@@ -4,6 +4,7 @@
 local UNREACHED, OVERLOADED = ${UNREACHED}, ${OVERLOADED}
 local GONE, TOO_LARGE, LONG_HEADERS = ${GONE}, ${TOO_LARGE}, ${LONG_HEADERS}
 local BAD_BODY, BAD_MESSAGE = ${BAD_BODY}, ${BAD_MESSAGE}
+local OIP = "/inference.GRPCInferenceService/" -- came as a gRPC message; here it is a body of HTTP
 
 -- What it comes to, by status and words of TorchServe 0.12, and whether a worker died over it: another one may do.
 local function told(status, words)
@@ -16,8 +17,10 @@ local function told(status, words)
   return UNREACHED
 end
 
-local function error_body(reply, id)
-  return '{"error": ' .. reply.error .. ', "request_id": "' .. id .. '"}'
+-- To KServe v1 and the Open Inference Protocol, by REST, an error is a text.
+local function error_body(reply, id, path)
+  local said = (path or ""):find("^/v[12]/") and reply.plain or reply.error
+  return '{"error": ' .. said .. ', "request_id": "' .. id .. '"}'
 end
 
 local function dress(headers, reply, died)
@@ -44,21 +47,28 @@ local function on_grpc(handle, id)
   dress(headers, reply, died)
 end
 
-local function on_rest(handle, id)
+local function on_rest(handle, id, path)
   local status = tonumber(handle:headers():get(":status"))
   if status < 400 or handle:headers():get("x-model-version") then return end
   local body = handle:body(true)
   local words = body:getBytes(0, math.min(body:length(), 4096))
   local reply, died = told(status, words)
-  body:setBytes(error_body(reply, id))
+  local by_grpc = (path or ""):sub(1, #OIP) == OIP
+  body:setBytes(by_grpc and "" or error_body(reply, id, path))
   local headers = handle:headers() -- those from before body() are out of scope
   headers:replace(":status", reply.status)
-  headers:replace("content-type", "application/json")
+  headers:replace("content-type", by_grpc and "application/x-protobuf" or "application/json")
+  if by_grpc then
+    headers:remove("content-length") -- the bridge frames also an empty message
+    headers:replace("grpc-status", reply.grpc)
+    headers:replace("grpc-message", error_body(reply, id, path))
+  end
   dress(headers, reply, died)
 end
 
 function envoy_on_response(handle)
-  local id = handle:streamInfo():dynamicMetadata():get("pthserve")["request_id"]
+  local request = handle:streamInfo():dynamicMetadata():get("pthserve")
+  local id = request["request_id"]
   local kind = handle:headers():get("content-type") or ""
-  if kind:find("^application/grpc") then on_grpc(handle, id) else on_rest(handle, id) end
+  if kind:find("^application/grpc") then on_grpc(handle, id) else on_rest(handle, id, request["path"]) end
 end

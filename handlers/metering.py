@@ -55,6 +55,7 @@ CODES = frozenset(
         "bad_items",
         "bad_json",
         "bad_npy",
+        "bad_tensor",
         "empty_body",
         "forward_failed",
         "image_too_large",

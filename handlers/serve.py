@@ -18,11 +18,12 @@ from typing import Any, NoReturn
 
 import torch
 
-from handlers import execution, failure, golden, seal, worker
+from handlers import capacity, execution, failure, golden, outline, seal, worker
 from handlers.execution import Execution
 from handlers.faults import DeviceLost
 from handlers.handler import Handler
 from handlers.metering import Meter
+from handlers.signature import TensorSpec
 from handlers.wire import Response, Row
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Service:
         """Open the archive, replay its samples; raises StartFailed, and the worker isn't READY."""
         try:
             self._handler = handler = _opened(context)
+            folder = Path(context.system_properties["model_dir"])
+            outputs, batch_seconds = outline.outputs(handler, folder), capacity.measured(handler, folder)
         except Exception as error:
             model = context.manifest["model"]
             failure.leave(model["modelName"], model["modelVersion"], error)
@@ -61,7 +64,7 @@ class Service:
         model = handler.recipe.handler
         self._meter = Meter(model.name, model.version)
         self._meter.opened(handler.opened, str(handler.device), model.assumptions)
-        _tell(handler)
+        _tell(handler, outputs, batch_seconds)
         worker.quicken(context)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
@@ -77,18 +80,21 @@ class Service:
             context.set_response_status(response.status, PHRASES.get(response.status, ""), idx=index)
             context.set_response_content_type(index, response.content_type)
             context.set_response_header(index, MODEL_VERSION, self._handler.recipe.handler.version)
+            for name, value in response.headers.items():
+                context.set_response_header(index, name, value)
             _log_errors(row, response)
         self._meter.batch(batch)
         return [response.body for response in batch.responses]
 
 
-def _tell(handler: Handler) -> None:
+def _tell(handler: Handler, outputs: tuple[TensorSpec, ...], batch_seconds: float) -> None:
     """Leave word for the supervisor of what executes; serving goes on without it."""
     model, opened = handler.recipe.handler, handler.opened
     fallback = opened.fallback
     instead, cause = (fallback.wanted, fallback.cause) if fallback is not None else ("", "")
     try:
-        execution.leave(model.name, model.version, Execution(str(opened.candidate), instead, cause))
+        told = Execution(str(opened.candidate), instead, cause, outputs, batch_seconds)
+        execution.leave(model.name, model.version, told)
     except OSError:
         logger.exception("what executes can't be told")
 

@@ -39,6 +39,12 @@ def main(
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--host", help="Address that callers reach; everything else stays on loopback.")
+@click.option("--keys", type=FILE, help="Who may call, and how often. [default: whoever reaches the address]")
+@click.option("--insecure", is_flag=True, help="Another address than loopback without keys.")
+@click.option("--tls-certificate", type=FILE, help="PEM, with its chain: callers come by TLS.")
+@click.option("--tls-key", type=FILE, help="Its key.")
+@click.option("--tls-client-ca", type=FILE, help="PEM: callers need a certificate that one of these signed.")
+@click.option("--trace", metavar="URL", help="OpenTelemetry, OTLP over HTTP: http://HOST:4318.")
 @click.option("--gateway/--no-gateway", default=True, help="Without: TorchServe alone, for your own gateway.")
 @click.option(
     "--optimise/--no-optimise",
@@ -47,11 +53,22 @@ def main(
     help="Without: what isn't decided yet is served by eager, and nothing measured.",
 )
 @click.pass_obj
-def up(places: Places, names: tuple[str, ...], host: str | None, gateway: bool, optimise: bool) -> None:
+def up(
+    places: Places,
+    /,
+    names: tuple[str, ...],
+    host: str | None,
+    gateway: bool,
+    optimise: bool,
+    insecure: bool,
+    **given: Any,
+) -> None:
     """Serve what is wanted and the models of models/ (or those named) until Ctrl-C."""
+    from scripts.config import GIVEN
     from scripts.up import up
 
-    sys.exit(up(places, names, host, gateway, Console(), optimise=optimise))
+    told = {GIVEN[key]: value for key, value in given.items()}
+    sys.exit(up(places, names, host, gateway, Console(), optimise=optimise, given=told, insecure=insecure))
 
 
 @main.command()
@@ -67,11 +84,21 @@ def register(places: Places, source: str) -> None:
 @main.command()
 @click.argument("name")
 @click.argument("version", required=False)
+@click.option("--canary", metavar="SHARE", help="Only this share of those who name no version: 5%.")
 @click.pass_obj
-def promote(places: Places, name: str, version: str | None) -> None:
-    """Lead callers to the recipe's version (or VERSION); the old one answers what it has accepted."""
-    from scripts.promote import promote
+def promote(places: Places, name: str, version: str | None, canary: str | None) -> None:
+    """Lead callers to the recipe's version (or VERSION); the old one answers what it has accepted.
 
+    With --canary the old one stays the default; again with another SHARE changes that, rollback ends it,
+    and promote without it makes the canary the default.
+    """
+    from scripts.canary import promote_canary
+    from scripts.promote import promote
+    from scripts.shares import percent
+
+    if canary is not None:
+        share = percent(canary, "--canary", whole=False)
+        sys.exit(promote_canary(places, name, version, share, Console()))
     sys.exit(promote(places, name, version, Console()))
 
 
@@ -79,10 +106,34 @@ def promote(places: Places, name: str, version: str | None) -> None:
 @click.argument("name")
 @click.pass_obj
 def rollback(places: Places, name: str) -> None:
-    """Lead callers back to the version before."""
+    """Lead callers back to the version before; or away from the canary, where there is one."""
     from scripts.promote import rollback
 
     sys.exit(rollback(places, name, Console()))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("version")
+@click.option("--share", default="100%", show_default=True, help="Of the default's requests.")
+@click.option("--for", "length", metavar="TIME", help="How long: 30s, 10m, 1h. [default: until Ctrl-C]")
+@click.option("--requests", type=click.IntRange(1), help="How many to look at. [default: until Ctrl-C]")
+@click.option("--report", type=FILE, metavar="FILE.json", help="[default: below .pthserve/shadows/]")
+@click.option("--keep", type=click.IntRange(0, 1000), default=20, show_default=True, help="Of the worst.")
+@click.pass_obj
+def shadow(places: Places, /, name: str, version: str, share: str, length: str | None, **asked: Any) -> None:
+    """Compare VERSION's answers with the default's, on copies of what callers ask the default.
+
+    Callers never wait for it, and get the default's answers alone. Each request that is looked at costs one
+    more pass on each of the two versions; what comes faster than these isn't looked at. VERSION comes up for
+    it, and leaves at the end unless it was there before.
+    """
+    from scripts.shadow import Asked, shadow
+    from scripts.shares import percent, seconds
+
+    limit = seconds(length, "--for") if length is not None else None
+    given = Asked(share=percent(share, "--share", whole=True), seconds=limit, **asked)
+    sys.exit(shadow(places, name, version, given, Console()))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,15 @@ from scripts.places import ROOT, shown
 GATEWAY = "gateway_"
 """Begins the keys that aren't TorchServe's."""
 
+GIVEN = {
+    "keys": "gateway_keys",
+    "tls_certificate": "gateway_tls_certificate",
+    "tls_key": "gateway_tls_key",
+    "tls_client_ca": "gateway_tls_client_ca",
+    "trace": "gateway_tracing",
+}
+"""Options of `up`, and the lines of config.properties that they stand for."""
+
 HTTP = ("inference", "management", "metrics")
 GRPC = ("inference", "management")
 
@@ -24,12 +34,15 @@ class Address(Struct, frozen=True):
     key: str
     host: str
     port: int
+    secure: bool = False
+    """Whether it speaks TLS."""
 
     @property
     def url(self) -> str:
         """From this machine, whatever it listens on."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 class Config(Struct, frozen=True):
@@ -56,7 +69,8 @@ class Config(Struct, frozen=True):
 
     @property
     def gateway(self) -> Address:
-        return self._http("gateway")
+        address = self._http("gateway")
+        return Address(address.key, address.host, address.port, self.gateway_certificate is not None)
 
     @property
     def gateway_metrics(self) -> Address:
@@ -67,6 +81,43 @@ class Config(Struct, frozen=True):
         """Bytes of a body."""
         return self._number("gateway_max_request_size", "must be a whole number of bytes")
 
+    @property
+    def gateway_keys(self) -> Path | None:
+        """The file of who may call; None: whoever reaches it."""
+        return self._file("gateway_keys")
+
+    @property
+    def gateway_certificate(self) -> Path | None:
+        """With it callers come by TLS; raises CommandError where the key is missing."""
+        certificate, key = self._file("gateway_tls_certificate"), self._file("gateway_tls_key")
+        for path, lacking in ((certificate, "gateway_tls_key"), (key, "gateway_tls_certificate")):
+            if path is not None and not self.properties.get(lacking):
+                raise self._wrong(lacking, "give both certificate and key, or neither", value="")
+        if certificate is None and self._file("gateway_tls_client_ca") is not None:
+            raise self._wrong(
+                "gateway_tls_certificate", "gateway_tls_client_ca needs a certificate", value=""
+            )
+        return certificate
+
+    @property
+    def gateway_certificate_key(self) -> Path | None:
+        return self._file("gateway_tls_key")
+
+    @property
+    def gateway_client_authorities(self) -> Path | None:
+        """Who signs the certificates that callers must have; None: they need none."""
+        return self._file("gateway_tls_client_ca")
+
+    @property
+    def gateway_tracing(self) -> Address | None:
+        """Who takes spans."""
+        key = "gateway_tracing"
+        if not self.properties.get(key):
+            return None
+        if not re.fullmatch(r"http://[^/?#@]+/?", self.properties[key]):
+            raise self._wrong(key, "must be like http://127.0.0.1:4318")
+        return self._url(key)
+
     def gateway_addresses(self) -> list[Address]:
         return [self.gateway, self.gateway_metrics]
 
@@ -75,7 +126,9 @@ class Config(Struct, frozen=True):
         return [self._http(name) for name in HTTP] + [self._grpc(name) for name in GRPC]
 
     def _http(self, name: str) -> Address:
-        key = f"{name}_address"
+        return self._url(f"{name}_address")
+
+    def _url(self, key: str) -> Address:
         parts = urlsplit(self._value(key))
         try:
             host, port = parts.hostname, parts.port
@@ -92,6 +145,11 @@ class Config(Struct, frozen=True):
             raise self._wrong(key, "must be a port number")
         return Address(key, self._value(f"grpc_{name}_address"), port)
 
+    def _file(self, key: str) -> Path | None:
+        """From the configuration's own folder, unless it is absolute; None where none is named."""
+        value = self.properties.get(key)
+        return self.path.absolute().parent / Path(value).expanduser() if value else None
+
     def _number(self, key: str, remedy: str) -> int:
         if not self._value(key).isdecimal():
             raise self._wrong(key, remedy)
@@ -104,8 +162,9 @@ class Config(Struct, frozen=True):
             )
         return self.properties[key]
 
-    def _wrong(self, key: str, remedy: str) -> CommandError:
-        return CommandError(f"{shown(self.path)}: {key} is {self._value(key)!r}", hint=remedy)
+    def _wrong(self, key: str, remedy: str, value: str | None = None) -> CommandError:
+        given = self._value(key) if value is None else value
+        return CommandError(f"{shown(self.path)}: {key} is {given!r}", hint=remedy)
 
 
 def load(path: Path) -> Config:
@@ -129,12 +188,23 @@ def load(path: Path) -> Config:
 def opened(config: Config, host: str, *, gateway: bool) -> Config:
     """With `host` as the address that callers reach: the gateway's, else TorchServe's inference API."""
     properties = dict(config.properties)
+    literal = f"[{host}]" if ":" in host else host  # an IPv6 address
     if gateway:
-        properties["gateway_address"] = f"http://{host}:{config.gateway.port}"
+        properties["gateway_address"] = f"http://{literal}:{config.gateway.port}"
     else:
-        properties["inference_address"] = f"http://{host}:{config.inference.port}"
+        properties["inference_address"] = f"http://{literal}:{config.inference.port}"
         properties["grpc_inference_address"] = host
     return Config(properties, config.path)
+
+
+def given(config: Config, values: Mapping[str, str | Path | None]) -> Config:
+    """With what was given on the command line in place of the file's; a path is from where we are."""
+    told = {
+        key: str(value.absolute() if isinstance(value, Path) else value)
+        for key, value in values.items()
+        if value
+    }
+    return Config({**config.properties, **told}, config.path)
 
 
 def effective(config: Config, store: Path) -> Config:

@@ -22,6 +22,8 @@ class Endpoint(Struct, frozen=True):
     folder: Path
     """Where its recipe lies, if it has one here."""
     url: str
+    options: str = ""
+    """Of curl, for a gateway that asks for a key, or speaks TLS."""
 
     @property
     def name(self) -> str:
@@ -37,8 +39,10 @@ def samples(recipe: Recipe) -> str:
     return f"{len(declared)} passed" + (f" ({recorded} self-recorded)" if recorded else "")
 
 
-def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console: Console) -> None:
-    """The endpoints with their samples, what needs training, and a curl line for each."""
+def print_endpoints(
+    ready: Sequence[Endpoint], untrained: Sequence[str], console: Console, *, page: str = ""
+) -> None:
+    """The endpoints with their samples, what needs training, a curl line for each, and where their page is."""
     rows = [("endpoint", "version", "workers", "samples", "assumed", "answers")]
     for one in ready:
         model, proof = one.recipe.handler, samples(one.recipe)
@@ -51,6 +55,8 @@ def print_endpoints(ready: Sequence[Endpoint], untrained: Sequence[str], console
     say(console, "")
     for one in ready:
         say(console, request_line(one))
+    if page:
+        say(console, f"\n{page} shows them, and lets you try them")
     say(console, "\nserving; Ctrl-C stops")
 
 
@@ -71,4 +77,4 @@ def request_line(one: Endpoint) -> str:
     declared = one.recipe.handler.samples
     sample = one.folder / declared[0].input if declared else None
     sent = shown(sample) if sample is not None and sample.is_file() else "FILE"
-    return f"curl -T {shlex.quote(sent)} {one.url}"
+    return " ".join(filter(None, ("curl", one.options, "-T", shlex.quote(sent), one.url)))

@@ -9,7 +9,7 @@ from scripts.checking import assumed
 from scripts.endpoints import print_table
 from scripts.places import Places
 from scripts.state import asking
-from scripts.state.observed import SeenVersion
+from scripts.state.observed import SeenModel, SeenVersion
 
 COLUMNS = (
     "model", "version", "default", "state", "workers", "device", "queue", "active", "memory", "runtime",
@@ -25,9 +25,18 @@ def list_models(places: Places, as_json: bool, console: Console) -> int:
     rows: list[tuple[str, ...]] = [COLUMNS]
     for name, model in sorted(seen.models.items()):
         for number, version in model.versions.items():
-            rows.append((name, number, "yes" if number == model.default else "", *row(version)))
+            rows.append((name, number, role(model, number), *row(version)))
     print_table(rows, console)
     return 0
+
+
+def role(model: SeenModel, number: str) -> str:
+    """What a version is to callers who name none."""
+    told = ["yes"] if number == model.default else []
+    for word, share in (("canary", model.canary), ("shadow", model.shadow)):
+        if share is not None and share.version == number:
+            told.append(f"{word} {share.percent:g}%")
+    return ", ".join(told)
 
 
 def row(version: SeenVersion) -> tuple[str, ...]:

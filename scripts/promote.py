@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from rich.console import Console
 
-from handlers.errors import Refusal
-from handlers.recipe import Recipe
-from scripts.checking import assumed
+from scripts import canary, versions
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places, shown
-from scripts.register import archived
-from scripts.serving import views
-from scripts.state import admission, asking, wanted
+from scripts.state import admission, asking, mirrors, wanted
 from scripts.state.observed import Observed
 from scripts.state.wanted import Wanted, WantedModel
 
 KEPT = 3
 """Archives of former defaults that stay in the store, for `rollback`."""
 
-MARGIN = 30.0  # s beyond the old version's deadline: what is in flight is answered by then
-
 
 def promote(places: Places, name: str, version: str | None, console: Console) -> int:
     """0 once callers get the new version and the old one has gone; raises Refusal, and nothing changed."""
     asking.running(places)  # says so before minutes of packing, if none runs
-    if version is None or not mar.path_in(places, name, version).is_file():
-        _, packed = archived(places, name, console)
-        if version not in (None, packed):
-            raise CommandError(
-                f"{shown(mar.path_in(places, name, version or ''))} isn't there",
-                hint=f"the recipe's version is {packed}; name that one, or none",
-            )
-        version = packed
-    else:
-        _tell_assumed(places, name, version, console)
+    version = versions.at_hand(places, name, canary.meant(places, name, version), console)
     return move(places, name, version, console)
 
 
 def rollback(places: Places, name: str, console: Console) -> int:
-    """The version before, again; raises CommandError when there is none."""
+    """The version before, again; or the default alone, where it has a canary beside it.
+
+    Raises CommandError when there is none.
+    """
     model = wanted.load(places).model(name)
+    if model.canary is not None:
+        return canary.end(places, name, console)
     if not model.previous:
         raise CommandError(
             f"{name} has no former version here", hint=f"scripts/pthserve promote {name} VERSION"
@@ -53,15 +45,8 @@ def rollback(places: Places, name: str, console: Console) -> int:
             f"{shown(mar.path_in(places, name, version))} isn't there any more",
             hint=f"scripts/pthserve promote {name} VERSION, with a version whose archive is",
         )
-    _tell_assumed(places, name, version, console)
+    versions.tell_assumed(places, name, version, console)
     return move(places, name, version, console)
-
-
-def _tell_assumed(places: Places, name: str, version: str, console: Console) -> None:
-    """What of an archive that is there already nothing proves; packing one tells it by itself."""
-    found = _recipe(places, name, version)
-    for note in assumed.notes(found) if found is not None else ():
-        say(console, f"{name}: {note}")
 
 
 def move(places: Places, name: str, version: str, console: Console) -> int:
@@ -69,14 +54,16 @@ def move(places: Places, name: str, version: str, console: Console) -> int:
     with asking.alone(places, name):
         before = asking.running(places).models.get(name)
         old = before.default if before is not None else ""
-        if old == version == wanted.load(places).model(name).default:
+        model = wanted.load(places).model(name)
+        beside = model.canary.version if model.canary is not None else ""
+        if old == version == model.default and not beside:
             say(console, f"{name} {version} is the default already")
             return 0
-        with asking.taken_back(places, name, trying=version):
+        with asking.taken_back(places, name, trying=version if version != beside else ""):
             with console.status(f"starting {name} {version}"):
                 admission.admit(places, name, version, console, workers=_scaled(places, name))
             with console.status(f"{name}: waiting for what the old version has accepted"):
-                gone = _lead(places, name, old, version)
+                gone = _lead(places, name, {old, beside} - {"", version}, version)
         if not gone:
             say(
                 console,
@@ -89,20 +76,21 @@ def move(places: Places, name: str, version: str, console: Console) -> int:
         return 0
 
 
-def _lead(places: Places, name: str, old: str, new: str) -> bool:
-    """Lead callers to the new version; whether the old one has gone. Raises CommandError if they can't be."""
+def _lead(places: Places, name: str, old: Collection[str], new: str) -> bool:
+    """Lead callers to the new version; whether the old ones have gone.
+
+    Raises CommandError if they can't be led.
+    """
     revision = asking.ask(places, lambda state: moved(state, name, new))
 
     def led(seen: Observed) -> bool:
         model = seen.models.get(name)
-        return model is not None and model.default == new
+        return model is not None and model.default == new and model.canary is None
 
     def gone(seen: Observed) -> bool:
-        return led(seen) and (old == new or old not in seen.versions(name))
+        return led(seen) and seen.versions(name).keys().isdisjoint(old)
 
-    former = _recipe(places, name, old)
-    answered = views.deadline(former) if former is not None else 0.0
-    if asking.wait(places, revision, gone, MARGIN + answered):
+    if asking.wait(places, revision, gone, versions.patience(places, name, old)):
         return True
     if asking.wait(places, revision, led, asking.POLL):
         return False
@@ -110,33 +98,29 @@ def _lead(places: Places, name: str, old: str, new: str) -> bool:
 
 
 def moved(before: Wanted, name: str, version: str) -> Wanted:
-    """The state with this version as the default; what was it before isn't wanted, but remembered."""
-    model = before.model(name)
+    """The state with this version as the default; what was it before isn't wanted, but remembered.
+
+    Nor is what was its canary, or is only being compared with it.
+    """
+    model = mirrors.ended(before.model(name), but=version)
     former = (model.default, *model.previous) if model.default != version else model.previous
     if model.previous[:1] == (version,):  # going back: the version that is left isn't where to go back to
         former = model.previous[1:]
     kept = tuple(dict.fromkeys(one for one in former if one and one != version))
-    versions = {number: one for number, one in model.versions.items() if number != model.default}
+    left = {model.default, model.canary.version if model.canary is not None else ""}
+    others = {number: one for number, one in model.versions.items() if number not in left}
     return before.having(
-        name, WantedModel(version, {**versions, version: model.versions[version]}, kept, paused=False)
+        name, WantedModel(version, {**others, version: model.versions[version]}, kept, paused=False)
     )
 
 
 def _scaled(places: Places, name: str) -> int | None:
     """How many workers somebody gave the default; None where it is as its recipe has it."""
     model = wanted.load(places).model(name)
-    now, recipe = model.versions.get(model.default), _recipe(places, name, model.default)
+    now, recipe = model.versions.get(model.default), versions.recipe(places, name, model.default)
     if now is None or recipe is None or recipe.workers == now.workers:
         return None
     return now.workers
-
-
-def _recipe(places: Places, name: str, version: str) -> Recipe | None:
-    """Of a version that is to be left: None where its archive is gone or damaged, which mustn't hinder it."""
-    try:
-        return mar.read_recipe(mar.path_in(places, name, version))
-    except Refusal:
-        return None
 
 
 def _prune(places: Places, name: str) -> list[str]:

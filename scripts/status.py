@@ -36,6 +36,8 @@ def status(places: Places, ready: bool, names: Sequence[str], console: Console) 
         say(console, problem, "red")
     if not problems:
         say(console, "all that is wanted answers")
+    for note in (note for name in chosen for note in beside(seen, name)):
+        say(console, note)
     for note in (note for name in chosen for note in assumptions_of(seen, name)):
         say(console, note, "yellow")
     return 1 if problems else 0
@@ -59,6 +61,13 @@ def problems_of(seen: Observed, name: str) -> list[str]:
         return [f"{name} isn't registered"]
     told = (problem_of(name, number, version) for number, version in model.versions.items())
     return [problem for problem in told if problem]
+
+
+def beside(seen: Observed, name: str) -> list[str]:
+    """What gets a share of the default's requests, or copies of it: "a: canary 2.0 5%"."""
+    model = seen.models.get(name)
+    shares = {"canary": model.canary, "shadow": model.shadow} if model is not None else {}
+    return [f"{name}: {word} {share}" for word, share in shares.items() if share is not None]
 
 
 def assumptions_of(seen: Observed, name: str) -> list[str]:

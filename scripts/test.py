@@ -21,8 +21,8 @@ UNIT = ("tests/unit", "-n", "logical", "--maxprocesses", "4")
 """Beside each other: each process imports torch, so four are enough."""
 
 FAST = (*UNIT, "-m", "not exhaustive")
-REST = ("tests/server", "tests/docker")
-"""One after another: they share a server, an engine and the cores."""
+REST = ("tests/server", "tests/browser", "tests/docker")
+"""One after another: they share a server, a browser, an engine and the cores."""
 
 NOTHING_CHOSEN = 5
 """pytest's exit status when the options leave no test of a part."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from rich.console import Console
@@ -19,7 +21,7 @@ from scripts.errors import CommandError
 from scripts.gateway.envoy import Gateway
 from scripts.packing import mar
 from scripts.places import Places, shown
-from scripts.processes import scratch, signals
+from scripts.processes import ports, scratch, signals
 from scripts.processes.children import Children
 from scripts.serving import startup
 from scripts.serving.startup import Plan
@@ -39,14 +41,18 @@ def up(
     console: Console,
     *,
     optimise: bool = True,
+    given: Mapping[str, str | Path | None] = {},
+    insecure: bool = False,
 ) -> int:
     """Serve until a signal; the exit status is 1 if any model that was wanted didn't come up.
 
-    It is INTERRUPTED when the signal comes before all of it has come up, or failed.
+    It is INTERRUPTED when the signal comes before all of it has come up, or failed. `given` are the
+    configuration's values from the command line; `insecure` lets anybody in from other machines.
     """
-    settings = config.load(places.config)
+    settings = config.given(config.load(places.config), given)
     if host is not None:
         settings = config.opened(settings, host, gateway=gateway)
+    check_doors(settings, gateway=gateway, insecure=insecure)
     with durable.locked(places.supervisor_lock, wait=False) as ours:
         if not ours:
             raise CommandError(
@@ -67,6 +73,32 @@ def up(
         wanted.change(places, lambda state: startup.select(state, plan))
         with signals.stop_requested() as stop:
             return Up(places, plan, settings, gateway, stop, console, optimise=optimise).run()
+
+
+def check_doors(settings: Config, *, gateway: bool, insecure: bool) -> None:
+    """Raises CommandError where other machines would reach the models, and nobody were asked who he is."""
+    asks = settings.gateway_keys or settings.gateway_certificate or settings.gateway_tracing
+    if not gateway and asks is not None:
+        raise CommandError("keys, TLS and tracing are the gateway's", hint="leave out --no-gateway")
+    if insecure or settings.gateway_keys is not None or settings.gateway_client_authorities is not None:
+        return
+    for address in [settings.gateway] if gateway else [settings.inference, settings.grpc_inference]:
+        if not ip_address(ports.numeric(address)[0]).is_loopback:
+            with_keys = 'give --keys FILE (docs/limits.md)' if gateway else "leave out --no-gateway"
+            raise CommandError(
+                f"{address.host}:{address.port} is open to other machines, and asks nobody for a key",
+                hint=f"{with_keys}, or --insecure where the network lets in nobody else",
+            )
+
+
+def curl_options(settings: Config) -> str:
+    """What a request needs beyond its URL, by the names under which our own commands look for it."""
+    asked = {
+        '-H "x-api-key: $PTHSERVE_KEY"': settings.gateway_keys,
+        '--cacert "$PTHSERVE_CA"': settings.gateway_certificate,
+        "--cert CERTIFICATE --key KEY": settings.gateway_client_authorities,
+    }
+    return " ".join(option for option, path in asked.items() if path is not None)
 
 
 class Up:
@@ -94,6 +126,7 @@ class Up:
         self._packing = {entry.name for entry in plan.new}
         self._failed = len(plan.refused) - len(plan.untrained)
         self._settled = False
+        self._options = curl_options(settings)
         self._server = TorchServe(config.effective(settings, places.store), places.logs)
         self._supervisor = Supervisor(
             places,
@@ -151,7 +184,8 @@ class Up:
         for name in self._plan.unregistered:
             self._say(f"{name} was unregistered; scripts/pthserve register {name} brings it back")
         with _unheard():
-            print_endpoints(ready, self._plan.untrained, self._console)
+            page = seen.url if seen.gateway else ""
+            print_endpoints(ready, self._plan.untrained, self._console, page=page)
 
     def _take_packed(self) -> None:
         while True:
@@ -198,7 +232,8 @@ class Up:
             if version is not None and version.state == "ready":
                 recipe = mar.read_recipe(mar.path_in(self._places, name, model.default))
                 url = f"{seen.url}/predictions/{name}"
-                found.append(Endpoint(recipe, version.ready, self._places.models / name, url))
+                folder = self._places.models / name
+                found.append(Endpoint(recipe, version.ready, folder, url, self._options))
         return found
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from scripts.places import Places
-from scripts.state import observed, wanted
-from scripts.state.observed import Observed, SeenModel, SeenVersion
-from scripts.state.wanted import Wanted, WantedModel, WantedVersion
+from scripts.state import mirrors, observed, wanted
+from scripts.state.observed import Observed, SeenModel, SeenShare, SeenVersion
+from scripts.state.wanted import Wanted, WantedCanary, WantedMirror, WantedModel, WantedVersion
 
 
 def recipe_of(name: str, version: str, **keys: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Follower:
         """Versions of every model that are there still when they aren't wanted."""
 
     def step(self) -> None:
-        behind = wanted.load(self.places)
+        behind = mirrors.living(wanted.load(self.places))
         models = {name: self._model(name, one) for name, one in behind.models.items() if one.versions}
         there = {name: one for name, one in models.items() if one.versions}
         observed.publish(self.places, seen(behind.revision, **there))
@@ -97,7 +97,18 @@ class Follower:
             shown = self.tweak(name, number, None if version.leaving else come)
             if shown is not None:
                 versions[number] = shown
-        return SeenModel(one.default if one.default in versions else "", versions)
+        beside = (_share(versions, one.canary), _share(versions, one.mirror))
+        return SeenModel(one.default if one.default in versions else "", versions, *beside)
+
+
+def _share(
+    versions: Mapping[str, SeenVersion], beside: WantedCanary | WantedMirror | None
+) -> SeenShare | None:
+    """As the supervisor sees it: only while its version answers."""
+    found = versions.get(beside.version) if beside is not None else None
+    if beside is None or found is None or found.state != "ready":
+        return None
+    return SeenShare(beside.version, beside.percent)
 
 
 def printed(console: Any) -> str:
@@ -108,6 +119,5 @@ def printed(console: Any) -> str:
 def settings(**addresses: str) -> Any:
     """As much of a Config as the supervisor reads."""
     named: Mapping[str, str] = {"gateway": "8000", "inference": "8080", "grpc_inference": "7070", **addresses}
-    return SimpleNamespace(
-        **{name: SimpleNamespace(url=f"http://127.0.0.1:{port}") for name, port in named.items()}
-    )
+    urls = {name: SimpleNamespace(url=f"http://127.0.0.1:{port}") for name, port in named.items()}
+    return SimpleNamespace(gateway_keys=None, gateway_limit=1_000_000, gateway_certificate=None, **urls)

@@ -5,21 +5,24 @@ Pictures are read here, numbers by json_numbers.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
+from collections.abc import Set
 
 import msgspec
 from msgspec import Raw, Struct
 
-from handlers import pictures
 from handlers.errors import BadInput
 from handlers.recipe import Model
-from handlers.wire import json_numbers, refusals
-from handlers.wire.types import EncodedImage, Item
+from handlers.wire import encoded, json_numbers, refusals
+from handlers.wire.types import Item
 
 _OPENING = re.compile(rb"(?:\s*\[){0,9}")  # deeper than any declared shape goes
-_DATA_URL = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+
+UNREADABLE = (RecursionError, msgspec.DecodeError, UnicodeDecodeError)
+"""What decoding raises."""
+
+FIELDS = frozenset({"input", "image"})
+"""Of an object, the one that holds the items."""
 
 
 class Encoded(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,19 +42,37 @@ _pictures = msgspec.json.Decoder(list[Raw])
 def read(body: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
     """(items, whether it was a list); raises BadInput."""
     try:
-        return _value(_unwrapped(body, recipe), recipe)
-    except RecursionError:
-        raise BadInput("the JSON is nested too deeply", code="bad_json", hint=form(recipe)) from None
-    except msgspec.ValidationError as error:
-        raise _other_form(error, recipe) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"the body is no valid JSON: {error}"[:300], code="bad_json", hint=form(recipe)
-        ) from None
+        return _value(_unwrapped(body, recipe, FIELDS), recipe)
+    except UNREADABLE as error:
+        raise unreadable(error, form(recipe)) from None
 
 
-def _other_form(error: msgspec.ValidationError, recipe: Model) -> BadInput:
-    return BadInput(f"the JSON has another form: {error}"[:300], code="wrong_type", hint=form(recipe))
+def one(part: bytes, recipe: Model, names: Set[str] = FIELDS) -> Item:
+    """One of a list, in any form that it may have alone; what is wrong with it is its own error."""
+    try:
+        (item, *others), _ = _value(_unwrapped(part, recipe, names), recipe)
+    except BadInput as error:
+        return error
+    except UNREADABLE as error:
+        return unreadable(error, form(recipe))
+    return refusals.list_in_list() if others else item
+
+
+def unreadable(error: Exception, hint: str) -> BadInput:
+    """What one of UNREADABLE says, as one of ours."""
+    if isinstance(error, RecursionError):
+        return BadInput("the JSON is nested too deeply", code="bad_json", hint=hint)
+    if isinstance(error, msgspec.ValidationError):
+        return BadInput(f"the JSON has another form: {error}"[:300], code="wrong_type", hint=hint)
+    return BadInput(f"the body is no valid JSON: {error}"[:300], code="bad_json", hint=hint)
+
+
+def depth_of(value: bytes) -> tuple[int, bytes]:
+    """How many brackets the value opens with, and the first byte behind them."""
+    opening = _OPENING.match(value)
+    if opening is None:
+        return 0, value.lstrip()[:1]
+    return opening.group().count(b"["), value[opening.end() :].lstrip()[:1]
 
 
 def form(recipe: Model) -> str:
@@ -65,24 +86,20 @@ def form(recipe: Model) -> str:
     return "send " + ", or ".join(forms)
 
 
-def _unwrapped(body: bytes, recipe: Model) -> bytes:
-    """The value that holds the items: under "input" or "image", or the body itself."""
+def _unwrapped(body: bytes, recipe: Model, names: Set[str]) -> bytes:
+    """The value that holds the items: under one of the names, or the body itself."""
     if body.lstrip()[:1] != b"{":
         return body
     fields = _fields.decode(body)
     if fields.keys() == {"b64"}:
         return body
-    if len(fields) != 1 or not fields.keys() & {"input", "image"}:
-        names = ", ".join(map(repr, list(fields)[:5])) or "none"
-        shown = names.encode("utf-8", "replace").decode()[:200]
-        raise BadInput(f"the JSON object has the fields: {shown}", code="wrong_field", hint=form(recipe))
+    if len(fields) != 1 or not fields.keys() & names:
+        raise refusals.wrong_fields(fields, form(recipe))
     return bytes(next(iter(fields.values())))
 
 
 def _value(value: bytes, recipe: Model) -> tuple[tuple[Item, ...], bool]:
-    opening = _OPENING.match(value)
-    depth = opening.group().count(b"[") if opening else 0
-    first = value[opening.end() if opening else 0 :].lstrip()[:1]
+    depth, first = depth_of(value)
     if first in (b'"', b"{") and depth <= 1:
         return _images(value, recipe, many=depth == 1)
     tensor = recipe.tensor_input()
@@ -96,46 +113,33 @@ def _images(value: bytes, recipe: Model, *, many: bool) -> tuple[tuple[Item, ...
         raise refusals.no_images(form(recipe))
     if not many:
         return (_decoded(_picture.decode(value)),), False
-    parts = _pictures.decode(value)
-    if len(parts) > recipe.max_items:
-        raise refusals.too_many(recipe.max_items)
-    items = tuple(_image(bytes(part), recipe) for part in parts)
-    _check_pixels(items, recipe)
+    items = tuple(_image(part, recipe) for part in parts(value, recipe.max_items))
+    encoded.check_pixels(items, recipe)
     return items, True
 
 
-def _check_pixels(items: tuple[Item, ...], recipe: Model) -> None:
-    """All pictures of a request together stay within the limit for one: neighbours wait for them."""
-    image = recipe.image_input()
-    if image is not None:
-        total = sum(pictures.pixels(item.content, image) for item in items if isinstance(item, EncodedImage))
-        if total > image.max_megapixels * 1e6:
-            raise pictures.too_large(f"{total}", image)
+def parts(value: bytes, most: int, commas: int = 0) -> list[bytes]:
+    """Each element of a list of at most `most`; raises BadInput, or what UNREADABLE names.
+
+    A data URL has a comma, base64 none, and numbers have `commas` of them: with more no list is built.
+    """
+    if len(value) > json_numbers.SHORT and value.count(b",") > 4 * most + commas:
+        raise refusals.too_many(most)
+    found = _pictures.decode(value)
+    if len(found) > most:
+        raise refusals.too_many(most)
+    return [bytes(part) for part in found]
 
 
 def _image(part: bytes, recipe: Model) -> Item:
-    """One of a list, in any form that it may have alone; what is wrong with it is its own error."""
+    """One of a list of pictures."""
     try:
-        return _decoded(_picture.decode(_unwrapped(part, recipe)))
+        return _decoded(_picture.decode(_unwrapped(part, recipe, FIELDS)))
     except BadInput as error:
         return error
     except msgspec.ValidationError as error:
-        return _other_form(error, recipe)
+        return unreadable(error, form(recipe))
 
 
 def _decoded(picture: Picture) -> Item:
-    """The picture's bytes, or what is wrong with its base64, for this item alone."""
-    text = picture if isinstance(picture, str) else picture.b64
-    found = _DATA_URL.match(text)
-    try:
-        encoded = "".join(text[found.end() if found else 0 :].split()).encode("ascii")
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        return BadInput(
-            "the text is no valid base64", code="bad_base64", hint="encode the image file's bytes as base64"
-        )
-    if not content:
-        return BadInput(
-            "the image is empty", code="empty_body", hint="encode the image file's bytes as base64"
-        )
-    return EncodedImage(content)
+    return encoded.picture(picture if isinstance(picture, str) else picture.b64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -33,8 +34,9 @@ def read(value: bytes, depth: int, declared: TensorInput, most: int) -> tuple[tu
     if depth not in (rank, rank + 1):
         msgspec.json.decode(value)  # what isn't JSON at all is told as that
         raise refusals.wrong_shape(declared, f"nested {depth} deep")
-    _check_extent(value, declared, most if depth > rank else None)
-    lists = _decoder(depth, declared.dtype).decode(value)
+    if not within(value, (most, *declared.shape) if depth > rank else declared.shape):
+        raise refusals.too_many(most) if depth > rank else refusals.wrong_shape(declared, "larger")
+    lists = decoder(depth, int if declared.dtype == "int64" else float).decode(value)
     if depth > rank and len(lists) > most:
         raise refusals.too_many(most)
     try:
@@ -48,18 +50,24 @@ def read(value: bytes, depth: int, declared: TensorInput, most: int) -> tuple[tu
         return items, True
 
 
-def _check_extent(value: bytes, declared: TensorInput, most: int | None) -> None:
-    """Far more brackets or commas than the largest request has are refused before any list is built.
+def within(value: bytes, shape: Sequence[int]) -> bool:
+    """Whether lists of this shape may be built: far more brackets or commas than they have are none.
 
     What is short can't become large: it isn't counted.
     """
     if len(value) <= SHORT:
-        return
-    sizes = [math.prod(declared.shape[:rank]) for rank in range(len(declared.shape))]
-    items = 1 if most is None else most
-    brackets, commas = items * sum(sizes) + 1, items * (math.prod(declared.shape) + sum(sizes))
-    if value.count(b"[") > brackets or value.count(b",") > commas:
-        raise refusals.wrong_shape(declared, "larger") if most is None else refusals.too_many(most)
+        return True
+    brackets = _brackets(shape)
+    return value.count(b"[") <= brackets + 1 and value.count(b",") <= commas(shape)
+
+
+def commas(shape: Sequence[int]) -> int:
+    """At least as many as lists of this shape have."""
+    return _brackets(shape) + math.prod(shape)
+
+
+def _brackets(shape: Sequence[int]) -> int:
+    return sum(math.prod(shape[:rank]) for rank in range(len(shape)))
 
 
 def _item(lists: Any, declared: TensorInput) -> Item:
@@ -72,26 +80,28 @@ def _item(lists: Any, declared: TensorInput) -> Item:
 
 
 def _array(lists: Any, declared: TensorInput) -> npt.NDArray[np.generic]:
+    dtype = np.dtype(np.int64 if declared.dtype == "int64" else np.float64)
+    return as_array(lists, dtype, declared.dtype, declared.shape)
+
+
+def as_array(lists: Any, dtype: np.dtype[Any], named: str, shape: Sequence[int]) -> npt.NDArray[np.generic]:
+    """Lists of numbers as they nest; raises BadInput, which names the type and the shape that are wanted."""
     try:
         if lists and type(lists[0]) is float:
             return np.frombuffer(struct.pack(f"{len(lists)}d", *lists))  # three times as fast as asarray
-        return np.asarray(lists, dtype=np.int64 if declared.dtype == "int64" else np.float64)
+        return np.asarray(lists, dtype=dtype)
     except OverflowError:
-        raise BadInput(
-            "a number is too large", code="not_finite", hint=f"send {declared.dtype} numbers"
-        ) from None
+        raise BadInput("a number is too large", code="not_finite", hint=f"send {named} numbers") from None
     except ValueError:
         raise BadInput(
-            "the lists are ragged: their lengths differ",
-            code="wrong_shape",
-            hint=f"send shape {declared.shape}",
+            "the lists are ragged: their lengths differ", code="wrong_shape", hint=f"send shape {list(shape)}"
         ) from None
 
 
 @cache
-def _decoder(depth: int, dtype: str) -> msgspec.json.Decoder[Any]:
-    """A decoder of lists nested `depth` deep, holding numbers only."""
-    kind: Any = int if dtype == "int64" else float
+def decoder(depth: int, kind: type) -> msgspec.json.Decoder[Any]:
+    """A decoder of lists nested `depth` deep, holding what is of this kind only: int, float or bool."""
+    nested: Any = kind
     for _ in range(depth):
-        kind = list[kind]
-    return msgspec.json.Decoder(kind)
+        nested = list[nested]
+    return msgspec.json.Decoder(nested)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from handlers.errors import BadInput
 from handlers.recipe import TensorInput
 
@@ -21,6 +23,16 @@ def wrong_shape(declared: TensorInput, got: str) -> BadInput:
         code="wrong_shape",
         hint=f"one item has the shape {declared.shape}; send one, or a list of them",
     )
+
+
+def wrong_fields(fields: Iterable[str], hint: str) -> BadInput:
+    names = ", ".join(map(repr, list(fields)[:5])) or "none"
+    shown = names.encode("utf-8", "replace").decode()[:200]
+    return BadInput(f"the JSON object has the fields: {shown}", code="wrong_field", hint=hint)
+
+
+def list_in_list() -> BadInput:
+    return BadInput("an item of the list is a list of items", code="wrong_shape", hint="send one list")
 
 
 def no_images(hint: str) -> BadInput:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from msgspec import Struct, field
 
 from handlers.errors import BadInput, Refusal
+
+if TYPE_CHECKING:
+    import torch  # seconds, and memory, that the supervisor needn't spend on the messages beside this file
 
 PROTOCOL = "x-pthserve-protocol"
 """The header by which the gateway tells a worker how to read a row; without it, as predictions.py does."""

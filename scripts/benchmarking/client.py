@@ -25,6 +25,7 @@ import uvloop
 
 from scripts.benchmarking.figures import Round
 from scripts.benchmarking.target import Load, Target
+from scripts.calling import credentials
 
 PAUSE = 0.05  # s; whoever is refused doesn't come back at once
 TICK = 0.25  # s between two looks for requests that hang
@@ -42,7 +43,9 @@ class Clients:
 
     def __init__(self, load: Load) -> None:
         parts = urlsplit(load.target.url)
-        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 80
+        secure = parts.scheme == "https"
+        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or (443 if secure else 80)
+        self.tls = credentials.context(secure)
         self.request = request(load.target)
         self.seconds: list[float] = []
         self.errors: Counter[str] = Counter()
@@ -115,7 +118,8 @@ class Client(asyncio.Protocol):
 
     async def _connect(self) -> None:
         try:
-            await self._loop.create_connection(lambda: self, self._clients.host, self._clients.port)
+            clients = self._clients
+            await self._loop.create_connection(lambda: self, clients.host, clients.port, ssl=clients.tls)
         except OSError as error:
             self._clients.failed(type(error).__name__)
             self._loop.call_later(PAUSE, self.connect)
@@ -184,6 +188,7 @@ def request(target: Target) -> bytes:
         f"Host: {parts.netloc}",
         f"Content-Type: {target.content_type}",
         f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in credentials.headers().items()),
     ]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 

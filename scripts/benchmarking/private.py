@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from scripts import config
 from scripts.benchmarking.program import Program
 from scripts.benchmarking.service import free_ports
-from scripts.config import Config
+from scripts.config import GIVEN, Config
 from scripts.errors import CommandError
 from scripts.places import ROOT, Places
 from scripts.processes.children import Children
@@ -61,7 +61,8 @@ def _moved(found: Config) -> Config:
     http = {f"{key}_address": f"http://127.0.0.1:{port}" for key, port in zip(HTTP_KEYS, ports, strict=False)}
     grpc = {key: str(port) for key, port in zip(GRPC_KEYS, ports[len(HTTP_KEYS) :], strict=True)}
     own = {"grpc_inference_address": "127.0.0.1", "grpc_management_address": "127.0.0.1"}
-    return Config({**found.properties, **http, **grpc, **own}, found.path)
+    asked = dict.fromkeys(GIVEN.values(), "")  # nobody else reaches it, so it asks nobody for a key
+    return Config({**found.properties, **http, **grpc, **own, **asked}, found.path)
 
 
 def run(places: Places, children: Children, *words: str) -> str:

@@ -15,6 +15,7 @@ from scripts.benchmarking.contestant import Contestant
 from scripts.benchmarking.figures import Round
 from scripts.benchmarking.program import Program
 from scripts.benchmarking.target import Load, Target
+from scripts.calling import credentials
 from scripts.errors import CommandError
 from scripts.processes.children import Children
 
@@ -116,5 +117,7 @@ def _probe(service: Service) -> None:
 def _ask(target: Target) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False  # no proxy stands between us and loopback
-        body, headers = Path(target.file).read_bytes(), {"content-type": target.content_type}
+        session.verify = str(credentials.authorities() or "") or True
+        headers = {"content-type": target.content_type, **credentials.headers()}
+        body = Path(target.file).read_bytes()
         return session.post(target.url, body, headers=headers, timeout=PROBE_TIMEOUT)

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from scripts.calling import refused, stubs
+from scripts.calling import credentials, refused, stubs
 from scripts.calling.inference import TIMEOUT
 from scripts.calling.refused import NoServer
 from scripts.errors import CommandError
@@ -55,7 +55,7 @@ class Grpc:
             ("grpc.enable_http_proxy", 0),  # no proxy stands between us and loopback
         ]
         self._channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+            grpc.secure_channel(target, grpc.ssl_channel_credentials(_roots()), options=options)
             if secure
             else grpc.insecure_channel(target, options=options)
         )
@@ -71,7 +71,7 @@ class Grpc:
         request = self._stubs.messages.PredictionsRequest(
             model_name=name, model_version=version or "", input={FIELD: body}
         )
-        metadata = (("x-request-id", request_id or uuid.uuid4().hex),)
+        metadata = (("x-request-id", request_id or uuid.uuid4().hex), *credentials.headers().items())
         try:
             response = self._service.Predictions(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
@@ -97,6 +97,8 @@ class Grpc:
             status = 404
         elif "RST_STREAM" in details and code == "CANCELLED":
             status, message = 413, "the server cut the request off; it may be too large"
+        elif code == "RESOURCE_EXHAUSTED" and retry_after is not None:  # of a key's rate
+            status = 429
         elif code == "UNIMPLEMENTED":
             message = f"{self.address} doesn't know TorchServe's gRPC ({message})"
         return refused.of_status(status, details.encode(), retry_after=retry_after, message=message)
@@ -119,6 +121,12 @@ def _target(address: str) -> tuple[str, bool]:
     secure = parts.scheme == "https"
     literal = f"[{host}]" if ":" in host else host
     return f"{literal}:{port or (443 if secure else 80)}", secure
+
+
+def _roots() -> bytes | None:
+    """None: the usual authorities."""
+    path = credentials.authorities()
+    return path.read_bytes() if path is not None else None
 
 
 def _metadata(error: Any) -> dict[str, Any]:

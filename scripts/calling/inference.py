@@ -10,6 +10,8 @@ from typing import Any
 import requests
 from msgspec import Struct, field
 
+from scripts.calling import credentials
+
 TIMEOUT = 300  # s; for answers: the deadline is the recipe's, and the server keeps it
 
 
@@ -34,6 +36,8 @@ class Inference:
         self.timeout = timeout  # s
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy stands between us and loopback
+        self._session.headers.update(credentials.headers())
+        self._session.verify = str(credentials.authorities() or "") or True
 
     def alive(self) -> bool:
         """Whether the server answers at all; it says so before any model can."""

@@ -82,6 +82,7 @@ _fault = msgspec.json.Decoder(Fault)
 _torchserve_error = msgspec.json.Decoder(TorchServeError)
 
 REMEDIES = {
+    401: "set PTHSERVE_KEY to your key",
     404: "`scripts/pthserve list` shows what is served",
     413: "send less in one request",
     503: "try again; `scripts/pthserve status` says how the models are",

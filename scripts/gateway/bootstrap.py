@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +10,17 @@ from string import Template
 import yaml
 
 from scripts.config import Config
-from scripts.gateway import mappers, replies, xds
-from scripts.gateway.replies import Document, Reply
+from scripts.gateway import mappers, replies, tls, tracing, xds
+from scripts.gateway.replies import Document, Reply, first
 from scripts.places import ROOT
 from scripts.processes import ports
 
 FOLDER = ROOT / "gateway"
 
-SCRIPTS = ("grpc.lua", "torchserve.lua")
+SCRIPTS = ("grpc.lua", "torchserve.lua", "unbridge.lua")
+
+HEAP = 2**31
+"""Bytes of memory: what is above nine tenths is taken back from those who hold the most."""
 
 LONGEST_PATH = 256
 """Characters of a path in the log."""
@@ -46,7 +48,7 @@ def _table(told: Reply) -> str:
     retry_after = f'"{told.retry_after}"' if told.retry_after else "nil"
     return (
         f'{{ status = "{told.status}", grpc = "{told.grpc}", retry_after = {retry_after}, '
-        f"error = [==[{told.text}]==] }}"
+        f"error = [==[{told.text}]==], plain = [==[{told.plain}]==] }}"
     )
 
 
@@ -57,7 +59,7 @@ def document(config: Config, scratch: Path, log: Path) -> Document:
     limit = config.gateway_limit
     sane, fresh = {"command": "CEL", "param": SANE}, "UNIQUE_ID"
     path = {"command": "PATH", "param": "NQ", "max_length": LONGEST_PATH}
-    request_id = _first(sane, fresh)
+    request_id = first(sane, fresh)
     values: dict[str, object] = {
         "scratch": str(scratch),
         "log": str(log.resolve()),
@@ -66,24 +68,23 @@ def document(config: Config, scratch: Path, log: Path) -> Document:
         "metrics_host": metrics_host,
         "metrics_port": metrics_port,
         "limit": limit,
+        "heap": HEAP,
         "connections": xds.CONNECTIONS,
+        "tls": tls.transport_socket(config, scratch),
+        "tracing": tracing.spans(config),
         "arrives_in": replies.ARRIVES_IN,
         "request_id": request_id,
-        "logged_id": _first({"command": "RESP", "param": "x-request-id"}, sane),
-        "path": _first(path),
-        "logged_path": _first({"command": "REQ", "param": "x-pthserve-path"}, path),
+        "logged_id": first({"command": "RESP", "param": "x-request-id"}, sane),
+        "path": first(path),
+        "logged_path": first({"command": "REQ", "param": "x-pthserve-path"}, path),
         "mappers": mappers.mappers(limit, request_id),
     }
     text = (FOLDER / "envoy.yaml").read_text(encoding="utf-8")
     filled = _filled(yaml.safe_load(text), values)
     if not isinstance(filled, dict):
         raise TypeError("gateway/envoy.yaml isn't a mapping")
+    filled["static_resources"]["clusters"] += tracing.clusters(config)
     return filled
-
-
-def _first(*operators: object) -> str:
-    """The first of these that yields anything, in Envoy's format strings."""
-    return f"%COALESCE({json.dumps({'operators': operators})})%"
 
 
 def _filled(node: object, values: Mapping[str, object]) -> object:

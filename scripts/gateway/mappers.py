@@ -12,8 +12,16 @@ from scripts.gateway.replies import (
     headers,
     refusal,
 )
+from scripts.gateway.ways import OIP
 
 ENCODED = "this transfer-encoding isn't spoken here"
+
+GRPC = (
+    "(request.headers['content-type'].startsWith('application/grpc')"
+    f" || request.headers['x-pthserve-path'].startsWith('{OIP}/'))"  # a body of HTTP by now
+)
+PLAIN = "request.headers['x-pthserve-path'].matches('^/v[12](/|$)')"
+"""KServe v1 and the Open Inference Protocol, whose errors are a text: {"error": "...", "code": "..."}."""
 
 
 def envoys_own(limit: int) -> list[tuple[str, Reply]]:
@@ -21,6 +29,9 @@ def envoys_own(limit: int) -> list[tuple[str, Reply]]:
     late, sooner = "the request didn't arrive in time", f"send all of it within {replies.ARRIVES_IN} seconds"
     bad, http = "bad_request", "the request isn't valid HTTP"
     return [
+        ("response.code == 401", replies.UNAUTHORIZED),
+        ("response.code == 403", replies.FORBIDDEN),
+        ("response.code == 429", replies.RATE_LIMITED),
         ("response.code == 413", replies.too_large(limit)),
         (
             "response.code == 408",
@@ -50,9 +61,11 @@ def mappers(limit: int, request_id: str) -> list[Document]:
     ]
     for condition, told in envoys_own(limit):
         then = {"status_code": told.status, "body": {"inline_string": told.text}}
-        grpc = f"({condition}) && request.headers['content-type'].startsWith('application/grpc')"
-        found.append(_when(grpc, headers_to_add=named + headers(told, grpc=True), **then))
-        found.append(_when(condition, headers_to_add=named + headers(told), **then))
+        plain = then | {"body": {"inline_string": told.plain}}
+        by_grpc, by_rest = headers(told, grpc=True), headers(told)
+        found.append(_when(f"({condition}) && {GRPC}", headers_to_add=named + by_grpc, **then))
+        found.append(_when(f"({condition}) && {PLAIN}", headers_to_add=named + by_rest, **plain))
+        found.append(_when(condition, headers_to_add=named + by_rest, **then))
     return found
 
 

@@ -15,8 +15,8 @@ from msgspec import Struct
 Document = dict[str, Any]
 """What Envoy reads as JSON."""
 
-INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, RESOURCE_EXHAUSTED = 3, 4, 5, 8
-UNIMPLEMENTED, UNAVAILABLE = 12, 14
+INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED = 3, 4, 5, 7, 8
+UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = 12, 14, 16
 """gRPC's status codes (github.com/grpc/grpc/blob/master/doc/statuscodes.md)."""
 
 ARRIVES_IN = 60
@@ -39,10 +39,18 @@ class Reply(Struct, frozen=True):
     """The methods of a 405."""
     formatted: bool = False
     """Whether the body holds operators of Envoy's format strings."""
+    challenge: str = ""
+    """How a 401 is to be answered: WWW-Authenticate."""
 
     @property
     def text(self) -> str:
         return json.dumps(self.body)
+
+    @property
+    def plain(self) -> str:
+        """A refusal's error as the protocols of /v1 and /v2 want it, a text, with its code beside it."""
+        said = "; ".join(self.body[key] for key in ("message", "hint") if self.body.get(key))
+        return f'{json.dumps(said)}, "code": {json.dumps(self.body.get("code", ""))}'
 
 
 def refusal(
@@ -70,7 +78,6 @@ NOT_HERE = refusal(
 NO_METHOD = refusal(
     404, "not_found", "this gRPC method isn't offered", "call Predictions", grpc=UNIMPLEMENTED
 )
-ONLY_POST = refusal(405, "wrong_method", "predictions take POST or PUT", "curl -T FILE", allow="POST, PUT")
 ONLY_GET = refusal(405, "wrong_method", "this takes GET", "send GET", allow="GET, HEAD")
 STOPPING = refusal(503, "stopping", "the server is stopping", LATER, retry_after=5)
 UNHEALTHY = refusal(503, "unhealthy", "the model server doesn't run", "it is being started", retry_after=5)
@@ -131,6 +138,39 @@ TOO_LATE = refusal(
 )
 
 
+def only(methods: Sequence[str]) -> Reply:
+    """Of a path that takes no other."""
+    told = " or ".join(methods)
+    return refusal(405, "wrong_method", f"predictions take {told}", f"send {told}", allow=", ".join(methods))
+
+
+UNAUTHORIZED = Reply(
+    401,
+    {
+        "code": "unauthorized",
+        "message": "there is no key with the request, or none that is known here",
+        "hint": "send yours as x-api-key: KEY, or as Authorization: Bearer KEY",
+    },
+    UNAUTHENTICATED,
+    challenge='Bearer realm="pthserve"',
+)
+FORBIDDEN = refusal(
+    403,
+    "forbidden",
+    "this key isn't for this model",
+    "call one that it is for, or ask whoever runs the server",
+    grpc=PERMISSION_DENIED,
+)
+RATE_LIMITED = refusal(
+    429,
+    "rate_limited",
+    "there are more requests with this key than were agreed on",
+    "send fewer a second; Retry-After says when the next one may come",
+    grpc=RESOURCE_EXHAUSTED,
+    retry_after=1,  # no caller's rate is below one a second
+)
+
+
 def not_ready(name: str, reason: str) -> Reply:
     """`reason` begins with the version: "1.0 is loading"."""
     between = " " if reason == NO_DEFAULT else "/"
@@ -170,9 +210,15 @@ def headers(of: Reply, *, grpc: bool = False) -> list[Document]:
         "grpc-status": str(of.grpc) if grpc else "",
         "retry-after": str(of.retry_after or ""),
         "allow": of.allow,
+        "www-authenticate": of.challenge,
     }
     return [header(key, value) for key, value in values.items() if value]
 
 
 def header(key: str, value: str) -> Document:
     return {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+def first(*operators: Document | str) -> str:
+    """The first of these that yields anything, in Envoy's format strings."""
+    return f"%COALESCE({json.dumps({'operators': operators})})%"

@@ -53,6 +53,8 @@ class Page(Struct, frozen=True):
     body: bytes
     open: bool = False
     """Whether also to callers without a key."""
+    headers: Mapping[str, str] = {}
+    """What else comes with it; their names in lower case."""
 
 
 class Caller(Struct, frozen=True):

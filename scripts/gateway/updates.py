@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from scripts.config import Config
-from scripts.gateway import xds
+from scripts.gateway import questions, xds
 from scripts.gateway.admin import Admin, Connection
 from scripts.gateway.replies import Document
 from scripts.gateway.routing import Routing
@@ -27,14 +27,16 @@ class Updates:
         self._script = scratch / "torchserve.lua"
         self._clusters_file = scratch / "clusters" / "clusters.json"
         self._routes_file = scratch / "routes" / "routes.json"
-        for path in (self._clusters_file, self._routes_file):
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._files = scratch / "files"
+        for folder in (self._clusters_file.parent, self._routes_file.parent, self._files):
+            folder.mkdir(mode=0o700, exist_ok=True)
         self._admin = Admin(scratch / "admin.sock")
         self._probes = [Connection(scratch / "probe.sock") for _ in range(threads)]
         self._clusters: list[Document] | None = None
         self._clusters_revision = 0
         self._routes_revision = 0
         self._rejections = 0
+        self._named: set[str] = set()  # the files of the last routes
 
     def write_clusters(self, routing: Routing) -> None:
         """Nothing when they are as they were, because Envoy would take no notice of the new revision."""
@@ -50,10 +52,19 @@ class Updates:
             write(self._clusters_file, _named(self._clusters_revision, resources))
 
     def write_routes(self, routing: Routing) -> None:
+        """And the files that they lead to, which are there before the routes and while others follow."""
         self._routes_revision += 1
         revision = str(self._routes_revision)
-        resources = [xds.route_configuration(routing, revision, self._config.gateway_limit)]
+        named = {xds.file_name(page.body): page.body for _, page in questions.files(routing)}
+        for name, body in named.items():
+            if not (self._files / name).exists():
+                (self._files / name).write_bytes(body)
+        resources = [xds.route_configuration(routing, revision, self._config.gateway_limit, self._files)]
         write(self._routes_file, _named(self._routes_revision, resources))
+        for path in self._files.iterdir():
+            if path.name not in self._named | named.keys():
+                path.unlink()
+        self._named = set(named)
 
     def has_clusters(self) -> bool:
         """On the main thread, which is enough: it hands them to each worker before any later routes."""

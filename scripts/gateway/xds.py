@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
-from scripts.gateway import routes
+from scripts.gateway import access, questions, replies, routes
+from scripts.gateway.answering import AGAIN, FILES, told
 from scripts.gateway.replies import Document, header
-from scripts.gateway.routing import Routing
+from scripts.gateway.routing import Mirror, Routing
 
 CONNECT = "1s"  # TorchServe is on this machine, or beside it
 KEPT = "60s"  # idle connections; TorchServe itself never closes them
@@ -18,6 +21,14 @@ CONNECTIONS = 10_000
 MOST = CONNECTIONS
 """Connections of a version, and requests waiting for one: those who send slowly keep no one else out, and
 TorchServe's queue (job_queue_size) fills first. And second attempts: one dead worker takes a batch along."""
+
+LARGEST_FILE = 2**21
+"""Bytes: the API description grows with the models, and /ready names every one that isn't."""
+
+COPIES = 32
+"""Requests at once that a mirror gets."""
+
+_BOUNDS = ("max_connections", "max_pending_requests", "max_requests")
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
@@ -30,38 +41,56 @@ class Upstreams(Struct, frozen=True):
     script: Path
 
 
-def route_configuration(routing: Routing, revision: str, limit: int) -> Document:
-    """All routes. `revision` stands where the gateway's own question finds it."""
+def route_configuration(routing: Routing, revision: str, limit: int, files: Path) -> Document:
+    """All routes. `revision` stands where the gateway's own question finds it; `files` is their folder."""
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": "routes",
         "virtual_hosts": [
-            {
-                "name": "callers",
-                "domains": ["*"],
-                "routes": routes.routes(routing, limit),
-                # A body is kept for the second attempt, or there is none; with a margin for grpc.lua's field.
-                "request_body_buffer_limit": limit + 2**16,
-            },
+            access.guarded(
+                {
+                    "name": "callers",
+                    "domains": ["*"],
+                    "routes": routes.routes(routing, limit),
+                    # A body is kept for the second attempt, or there is none; with room for grpc.lua's field.
+                    "request_body_buffer_limit": limit + 2**16,
+                },
+                routing,
+            ),
             {"name": "revision", "domains": ["revision"], "routes": [routes.revision(revision)]},
+            {"name": FILES, "domains": [FILES], "routes": list(_filings(routing, files))},
         ],
-        "max_direct_response_body_size_bytes": 2**20,  # /ready names every model that isn't
+        "max_direct_response_body_size_bytes": LARGEST_FILE,
         "response_headers_to_add": [header("x-request-id", "%REQ(x-request-id)%")],
-        "response_headers_to_remove": [routes.AGAIN],
+        "response_headers_to_remove": [AGAIN],
     }
 
 
+def _filings(routing: Routing, folder: Path) -> Iterator[Document]:
+    for path, page in questions.files(routing):
+        yield questions.filing(path, page, str(folder / file_name(page.body)))
+    yield told({"prefix": "/"}, replies.NOT_HERE)
+
+
+def file_name(body: bytes) -> str:
+    """Of a file that never changes."""
+    return hashlib.sha256(body).hexdigest()
+
+
 def clusters(routing: Routing, upstreams: Upstreams) -> list[Document]:
-    """Two for each version, REST and gRPC, those that leave included."""
-    return [
-        _cluster(name, version, upstreams, grpc=grpc)
+    """Two for each version, REST and gRPC, those that leave included; and one where copies go."""
+    mirrors = [
+        _mirror(name, model.mirror) for name, model in routing.models.items() if model.mirror is not None
+    ]
+    return mirrors + [
+        _cluster(name, version, upstreams, route.limit, grpc=grpc)
         for name, model in routing.models.items()
-        for version in model.versions
+        for version, route in model.versions.items()
         for grpc in (False, True)
     ]
 
 
-def _cluster(name: str, version: str, upstreams: Upstreams, *, grpc: bool) -> Document:
+def _cluster(name: str, version: str, upstreams: Upstreams, limit: int, *, grpc: bool) -> Document:
     host, port = upstreams.grpc if grpc else upstreams.rest
     endpoint = {"address": {"socket_address": {"address": host, "port_value": port}}}
     own = routes.cluster_name(name, version, grpc=grpc)
@@ -80,7 +109,7 @@ def _cluster(name: str, version: str, upstreams: Upstreams, *, grpc: bool) -> Do
                 {
                     "max_connections": MOST,
                     "max_pending_requests": MOST,
-                    "max_requests": MOST,
+                    "max_requests": limit or MOST,
                     "max_retries": MOST,
                     "track_remaining": True,  # who waits for a second attempt is on no connection
                 }
@@ -99,6 +128,21 @@ def _cluster(name: str, version: str, upstreams: Upstreams, *, grpc: bool) -> Do
                 ],
             }
         },
+    }
+
+
+def _mirror(name: str, mirror: Mirror) -> Document:
+    """Nobody waits for it: what it can't take at once is dropped."""
+    own = routes.mirror_name(name)
+    return {
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": own,
+        "connect_timeout": CONNECT,
+        "load_assignment": {
+            "cluster_name": own,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": mirror.socket}}}}]}],
+        },
+        "circuit_breakers": {"thresholds": [dict.fromkeys(_BOUNDS, COPIES)]},
     }
 
 

@@ -86,21 +86,22 @@ def code_differences(path: Path) -> list[str]:
     installed = seal.libraries()
     libraries = {name for name, version in sealed.libraries.items() if installed.get(name) != version}
     if standing.PLACE in sealed.files:
-        libraries |= standing.otherwise(_member(path, standing.PLACE))
+        libraries |= standing.otherwise(member(path, standing.PLACE))
     return sorted(files) + sorted(libraries)
 
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe inside an archive; raises BadRecipe, or CommandError when it isn't one of ours."""
-    return recipe.parse(_member(path, recipe.FILE_NAME).decode("utf-8", "replace"), path)
+    return recipe.parse(member(path, recipe.FILE_NAME).decode("utf-8", "replace"), path)
 
 
 def read_seal(path: Path) -> Seal:
     """The seal inside an archive; raises CommandError when it isn't one of ours."""
-    return seal.decode(_member(path, seal.FILE_NAME))
+    return seal.decode(member(path, seal.FILE_NAME))
 
 
-def _member(path: Path, name: str) -> bytes:
+def member(path: Path, name: str) -> bytes:
+    """One file inside an archive; raises CommandError when it isn't one of ours."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.read(name)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 
+import msgspec
+
+from handlers.errors import listed
+from scripts.config import Config
 from scripts.errors import CommandError
 from scripts.gateway.envoy import DRAIN_TIME, Gateway
+from scripts.gateway.keys import KeyFile
 from scripts.gateway.routing import Routing
+from scripts.gateway.tls import Certificates
 from scripts.processes.scratch import Scratch
 from scripts.serving.node import Say
 from scripts.serving.troubles import Troubles
@@ -19,8 +25,10 @@ WHOSE = "the gateway"
 class Gatekeeper:
     """Of one gateway, or of none (`up --no-gateway`): then there is nobody to tell, and nobody counts."""
 
-    def __init__(self, gateway: Gateway | None, troubles: Troubles, say: Say) -> None:
+    def __init__(self, gateway: Gateway | None, config: Config, troubles: Troubles, say: Say) -> None:
         self._gateway = gateway
+        self._keys = KeyFile(config.gateway_keys, say) if config.gateway_keys is not None else None
+        self._certificates = Certificates(config)
         self._troubles = troubles
         self._say = say
         self._scratch = Scratch("gateway-")
@@ -29,9 +37,12 @@ class Gatekeeper:
 
     def start(self, routing: Routing) -> None:
         """Raises CommandError when it can't be started at all."""
-        if self._gateway is not None:
-            self._silent_since = None
-            self._gateway.start(self._scratch.path, routing)
+        if self._gateway is None:
+            return
+        if self._keys is not None:
+            self._keys.refresh()
+        self._certificates.refresh(self._scratch.path)
+        self._begin(self._gateway, routing)
 
     def alive(self) -> bool:
         return self._gateway is not None and self._gateway.alive()
@@ -41,16 +52,34 @@ class Gatekeeper:
         self._silent = False
         if self._gateway is None:
             return True
+        self._renew()
         told = False
         with self._troubles.survived(WHOSE):
             if ended := self._ended():
                 if not self._troubles.lasting(WHOSE):
                     self._say(f"the gateway {ended}; starting it again")
-                self.start(routing)
-            self._gateway.publish(routing)
+                self._begin(self._gateway, routing)
+            self._gateway.publish(self._keyed(routing))
             told = True
             self._gateway.rotate_log()
         return told
+
+    def _begin(self, gateway: Gateway, routing: Routing) -> None:
+        self._silent_since = None
+        gateway.start(self._scratch.path, self._keyed(routing))
+
+    def _renew(self) -> None:
+        """Keys and certificate, where their files have changed; while one is wrong, the last good stays."""
+        with self._troubles.survived("the keys stay as they were"):
+            if self._keys is not None and self._keys.refresh():
+                self._say(f"new keys, of {listed((one.name for one in self._keys.callers), 5) or 'nobody'}")
+        with self._troubles.survived("the certificate stays as it was"):
+            if self._certificates.refresh(self._scratch.path):
+                self._say("new certificate")
+
+    def _keyed(self, routing: Routing) -> Routing:
+        callers = self._keys.callers if self._keys is not None else None
+        return msgspec.structs.replace(routing, callers=callers)
 
     def _ended(self) -> str:
         if not self.alive():

@@ -14,6 +14,7 @@ import psutil
 from msgspec import UNSET
 
 from handlers import execution
+from handlers.execution import Execution
 from handlers.recipe import Recipe
 from scripts.serving.management import Registered, WorkerSeen
 from scripts.serving.pauses import Pauses
@@ -54,7 +55,7 @@ class Life:
         self._lost: dict[str, float] = {}  # workers without a process -> monotonic, since when
         self.replacements = Pauses(FIRST_PAUSE, LONGEST_PAUSE)  # of single workers that were given up
         self._memory: tuple[float, list[int], int] = 0.0, [], 0  # monotonic when, of which processes, bytes
-        self._execution: tuple[list[int], str] = [], ""  # of which processes, what executes
+        self._execution: tuple[list[int], Execution | None] = [], None  # of which processes, what executes
 
     @property
     def registered(self) -> bool:
@@ -176,11 +177,15 @@ class Life:
     def runtime(self, told: Path) -> str:
         """What executes it, as its workers have left word in the folder; "" where those of older archives
         haven't. Other processes may find something else."""
+        found = self.execution(told)
+        return str(found) if found is not None and self.ready else ""
+
+    def execution(self, told: Path) -> Execution | None:
+        """The same with all that they told; that of those that were READY last, while none is."""
         pids = [worker.pid for worker in self.workers if worker.status == "READY"]
         if pids and pids != self._execution[0]:
-            found = execution.find(told, self.name, self.version)
-            self._execution = pids, str(found) if found is not None else ""
-        return self._execution[1] if pids else ""
+            self._execution = pids, execution.find(told, self.name, self.version)
+        return self._execution[1]
 
     def device(self) -> str:
         return "gpu" if any(worker.gpu for worker in self.workers) else "cpu"

@@ -18,7 +18,7 @@ from scripts.optimising import first
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.processes.children import Children
-from scripts.state import wanted
+from scripts.state import mirrors, wanted
 from scripts.state.wanted import Wanted, WantedModel, WantedVersion
 
 
@@ -83,13 +83,15 @@ def _notes(places: Places, name: str, model: WantedModel) -> list[str]:
 
 
 def settled(before: Wanted) -> Wanted:
-    """The state without what was leaving when the last `up` ended: nothing is in flight any more."""
-    models = {
-        name: msgspec.structs.replace(
-            model, versions={number: one for number, one in model.versions.items() if not one.leaving}
-        )
-        for name, model in before.models.items()
-    }
+    """The state without what was leaving when the last `up` ended: nothing is in flight any more.
+
+    And without mirrors: a `shadow` ends with the supervisor that it was begun under.
+    """
+    models = {}
+    for name, model in before.models.items():
+        model = mirrors.ended(model)
+        staying = {number: one for number, one in model.versions.items() if not one.leaving}
+        models[name] = msgspec.structs.replace(model, versions=staying)
     return msgspec.structs.replace(before, models=models)
 
 

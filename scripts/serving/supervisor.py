@@ -13,8 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from scripts.config import Config
 from scripts.errors import CommandError
+from scripts.gateway import page
 from scripts.gateway.envoy import Gateway
 from scripts.gateway.routing import Routing
 from scripts.places import Places
@@ -24,7 +27,7 @@ from scripts.serving.node import Node, Say
 from scripts.serving.pauses import Pauses
 from scripts.serving.torchserve import TorchServe
 from scripts.serving.troubles import Troubles
-from scripts.state import observed, wanted
+from scripts.state import mirrors, observed, wanted
 from scripts.state.observed import Observed, Phase
 from scripts.state.wanted import Wanted
 
@@ -45,6 +48,7 @@ class Supervisor:
         self._places = places
         self._server = server
         self._with_gateway = gateway is not None
+        self._page = page.page() if gateway is not None else None
         self._config = config
         self._say = say
         self._started = 0.0  # monotonic, when Java was started last
@@ -57,12 +61,12 @@ class Supervisor:
         self._published: tuple[float, Observed] | None = None  # monotonic when, what
         self._phase: Phase = "starting"
         self._wanted = Wanted()
-        self._gatekeeper = Gatekeeper(gateway, self._troubles, say)
+        self._gatekeeper = Gatekeeper(gateway, config, self._troubles, say)
         self.node = Node(places, server, self._gatekeeper.active, say)
 
     def start(self) -> None:
         """Java and the gateway; raises CommandError when either can't be started at all."""
-        self._wanted = wanted.load(self._places)
+        self._wanted = mirrors.living(wanted.load(self._places))
         self.node.expect(self._wanted)
         self._server.start()
         self._started = self._answered = time.monotonic()
@@ -81,7 +85,7 @@ class Supervisor:
         with self._troubles.survived("the state folder"):
             if mended := wanted.mend(self._places, self._wanted):
                 self._say(mended)
-            self._wanted = wanted.read(self._places) or self._wanted
+            self._wanted = mirrors.living(wanted.read(self._places) or self._wanted)
         self._keep_torchserve()
         if self._up:
             with self._troubles.survived("TorchServe", unless=lambda: not self._server.alive()):
@@ -151,7 +155,11 @@ class Supervisor:
             self.node.unrouted()
 
     def _routing(self) -> Routing:
-        return views.routing(self.node, self._wanted, self._phase, alive=self._up)
+        routing = views.routing(self.node, self._wanted, self._phase, alive=self._up)
+        if self._page is None:
+            return routing
+        pages, messages = views.descriptions(self.node, self._wanted, self._config.gateway_limit)
+        return msgspec.structs.replace(routing, pages={"/": self._page, **pages}, messages=messages)
 
     def serving(self) -> None:
         """Everything that was wanted at the start has come up, or failed."""
@@ -174,6 +182,6 @@ class Supervisor:
             torchserve=self._up,
             gateway=self._gatekeeper.alive(),
             url=address.url,
-            grpc=grpc.url.removeprefix("http://"),
+            grpc=grpc.url.removeprefix("http://"),  # with TLS a URL, which says so
             models=views.seen(self.node, self._wanted),
         )

@@ -6,12 +6,14 @@ import time
 from collections.abc import Mapping
 
 from handlers.recipe import Recipe
+from scripts.describing.pages import Messages, Offered, Pages, Served, described
 from scripts.endpoints import samples
-from scripts.gateway.routing import ModelRoutes, Route, Routing
+from scripts.gateway.routing import Canary, Mirror, ModelRoutes, Route, Routing
+from scripts.serving import limits
 from scripts.serving.life import Life
 from scripts.serving.node import Node
-from scripts.state.observed import Phase, SeenModel, SeenVersion
-from scripts.state.wanted import Wanted
+from scripts.state.observed import Phase, SeenModel, SeenShare, SeenVersion
+from scripts.state.wanted import Wanted, WantedCanary, WantedMirror, WantedModel
 
 SHARE = 0.9
 """Of TorchServe's responseTimeout: the gateway gives up first, so a caller gets a 504 and a worker lives."""
@@ -29,17 +31,61 @@ def routing(node: Node, wanted: Wanted, phase: Phase, *, alive: bool) -> Routing
     models = {}
     for name in sorted({life.name for life in node.lives.values()}):
         routes = {life.version: _route(life, node, wanted, alive) for life in _of(node, name)}
-        models[name] = ModelRoutes(routes, node.defaults.get(name, ""))
+        canary, mirror = _beside(node, wanted, name) if alive else (None, None)
+        models[name] = ModelRoutes(
+            routes,
+            node.defaults.get(name, ""),
+            Canary(canary.version, canary.percent) if canary is not None else None,
+            Mirror(mirror.socket, mirror.percent) if mirror is not None else None,
+        )
     serving = wanted.serving()
     ready = alive and phase == "serving" and all(_answers(models, name) for name in serving)
     return Routing(models, healthy=alive, ready=ready, stopping=phase == "stopping")
 
 
+def descriptions(node: Node, wanted: Wanted, limit: int) -> tuple[Pages, Messages]:
+    """What callers can read of the models; `limit`: bytes of a body."""
+    served = []
+    for name in sorted({life.name for life in node.lives.values()}):
+        lives = [life for life in _of(node, name) if _stays(life, node, wanted)]
+        offered = (
+            Offered(life.version, life.archive, deadline(life.recipe), life.execution(node.told))
+            for life in lives
+            if life.recipe is not None
+        )
+        served.append(Served(name, node.defaults.get(name, ""), tuple(offered)))
+    return described(served, limit)
+
+
 def _route(life: Life, node: Node, wanted: Wanted, alive: bool) -> Route:
+    recipe, limit = life.recipe, 0
+    if recipe is not None:
+        limit = limits.requests(recipe, life.told, life.execution(node.told))
+    return Route(
+        deadline(recipe), life.unready if alive else RESTARTING, limit, leaving=not _stays(life, node, wanted)
+    )
+
+
+def _stays(life: Life, node: Node, wanted: Wanted) -> bool:
     model = wanted.serving().get(life.name)
     version = model.versions.get(life.version) if model is not None else None
-    stays = (version is not None and not version.leaving) or node.defaults.get(life.name) == life.version
-    return Route(deadline(life.recipe), life.unready if alive else RESTARTING, leaving=not stays)
+    return (version is not None and not version.leaving) or node.defaults.get(life.name) == life.version
+
+
+def _beside(node: Node, wanted: Wanted, name: str) -> tuple[WantedCanary | None, WantedMirror | None]:
+    """The canary and the mirror of a model: each only while its version answers, beside the default."""
+    model = wanted.serving().get(name, WantedModel())
+
+    def there(version: str) -> bool:
+        life = node.lives.get((name, version))
+        answers = life is not None and life.registered and not life.unready
+        return answers and model.stays(version) and version != node.defaults.get(name)
+
+    canary, mirror = model.canary, model.mirror
+    return (
+        canary if canary is not None and there(canary.version) else None,
+        mirror if mirror is not None and there(mirror.version) else None,
+    )
 
 
 def _answers(models: Mapping[str, ModelRoutes], name: str) -> bool:
@@ -53,7 +99,13 @@ def seen(node: Node, wanted: Wanted) -> dict[str, SeenModel]:
     models = {}
     for name in sorted({life.name for life in node.lives.values()}):
         versions = {life.version: _seen(life, node, wanted) for life in _of(node, name)}
-        models[name] = SeenModel(node.defaults.get(name, ""), versions)
+        canary, mirror = _beside(node, wanted, name)
+        models[name] = SeenModel(
+            node.defaults.get(name, ""),
+            versions,
+            SeenShare(canary.version, canary.percent) if canary is not None else None,
+            SeenShare(mirror.version, mirror.percent) if mirror is not None else None,
+        )
     return models
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from scripts.errors import CommandError
 from scripts.places import Places, shown
-from scripts.state import durable, observed, wanted
+from scripts.state import durable, mirrors, observed, wanted
 from scripts.state.observed import Observed
 from scripts.state.wanted import Wanted, WantedModel
 
@@ -75,8 +75,8 @@ def running(places: Places) -> Observed:
 
 
 def ask(places: Places, edit: Callable[[Wanted], Wanted]) -> int:
-    """Change the wanted state; the revision that has it."""
-    return wanted.change(places, edit).revision
+    """Change the wanted state, cleared of what a killed `shadow` has left; the revision that has it."""
+    return wanted.change(places, lambda state: edit(mirrors.living(state))).revision
 
 
 def wait(places: Places, revision: int, fact: Callable[[Observed], bool], timeout: float) -> bool:

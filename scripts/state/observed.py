@@ -54,12 +54,26 @@ class SeenVersion(Struct, frozen=True, omit_defaults=True):
         return self.state == "ready" and self.ready >= self.wanted
 
 
-class SeenModel(Struct, frozen=True):
+class SeenShare(Struct, frozen=True):
+    """A version that gets a share of the requests that name none, or copies of it."""
+
+    version: str
+    percent: float
+
+    def __str__(self) -> str:
+        return f"{self.version} {self.percent:g}%"
+
+
+class SeenModel(Struct, frozen=True, omit_defaults=True):
     """An endpoint on this node."""
 
     default: str
     """The version that answers callers who name none; "" while none can."""
     versions: Mapping[str, SeenVersion]
+    canary: SeenShare | None = None
+    """What answers a share of those callers in the default's place."""
+    shadow: SeenShare | None = None
+    """What copies of a share of their requests are compared with."""
 
 
 class Observed(Struct, frozen=True):

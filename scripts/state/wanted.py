@@ -23,6 +23,26 @@ class WantedVersion(Struct, frozen=True, omit_defaults=True):
     """Whether it is to be drained and unregistered."""
 
 
+class WantedCanary(Struct, frozen=True):
+    """A version beside the default that answers a share of those who name none."""
+
+    version: str
+    percent: float
+    """Above 0, below 100."""
+
+
+class WantedMirror(Struct, frozen=True, omit_defaults=True):
+    """A version that a `shadow` compares with the default, and where that command listens."""
+
+    version: str
+    percent: float
+    """Of the default's requests that are copied to the socket; above 0, at most 100."""
+    socket: str
+    """In a folder whose lock the command holds as long as it lives (mirrors.alive)."""
+    kept: bool = False
+    """Whether the version stays when the command ends: it was wanted before."""
+
+
 class WantedModel(Struct, frozen=True, omit_defaults=True):
     """An endpoint. Without versions it was unregistered, and stays so when `up` starts again."""
 
@@ -32,6 +52,23 @@ class WantedModel(Struct, frozen=True, omit_defaults=True):
     """Versions that were the default before, the latest first: where `rollback` goes."""
     paused: bool = False
     """Whether the last `up NAME...` left it out."""
+    canary: WantedCanary | None = None
+    mirror: WantedMirror | None = None
+
+    def stays(self, version: str) -> bool:
+        """Whether that version is wanted, and not on its way out."""
+        return version in self.versions and not self.versions[version].leaving
+
+    def sound(self) -> WantedModel:
+        """The same without a canary or a mirror of what is the default, leaves, or isn't wanted at all."""
+        canary, mirror = self.canary, self.mirror
+        if canary is not None and (canary.version == self.default or not self.stays(canary.version)):
+            canary = None
+        if mirror is not None and (mirror.version == self.default or not self.stays(mirror.version)):
+            mirror = None
+        if canary is self.canary and mirror is self.mirror:
+            return self
+        return msgspec.structs.replace(self, canary=canary, mirror=mirror)
 
 
 class Wanted(Struct, frozen=True):
@@ -58,8 +95,8 @@ class Wanted(Struct, frozen=True):
         return msgspec.structs.replace(self, models=models)
 
     def having(self, name: str, model: WantedModel) -> Wanted:
-        """The same with that model as given."""
-        return msgspec.structs.replace(self, models={**self.models, name: model})
+        """The same with that model as given; its canary and its mirror only where their versions stay."""
+        return msgspec.structs.replace(self, models={**self.models, name: model.sound()})
 
 
 def path(places: Places) -> Path:

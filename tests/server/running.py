@@ -144,7 +144,7 @@ def private_places(folder: Path, models: Path = ROOT / "models", store: Path | N
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.properties"
     text = (ROOT / "config.properties").read_text(encoding="utf-8")
-    ports = iter(free_ports(7))
+    ports = iter(free_ports(10))  # more than it names
     text = re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda _: str(next(ports)), text)
     text = re.sub(r"(?<=_port=)\d+", lambda _: str(next(ports)), text)
     config.write_text(text, encoding="utf-8")

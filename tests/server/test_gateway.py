@@ -75,8 +75,7 @@ def test_other_methods_are_told_which_to_use(gatewayed: Gatewayed, method: str, 
         ("GET", "/api-description"),
         ("POST", "/invocations?model_name=cat"),
         ("POST", "/cat/predict"),
-        ("POST", "/v1/models/cat:predict"),
-        ("POST", "/v2/models/cat/infer"),
+        ("POST", "/v3/models/cat/infer"),
         ("POST", "/explanations/cat"),
         ("GET", "/stats"),
         ("GET", "/config_dump"),
@@ -400,6 +399,7 @@ def test_the_access_log_has_one_line_of_json_for_each(gatewayed: Gatewayed) -> N
         "attempts": 1,
         "bytes_in": 5,
         "bytes_out": len(response.content),
+        "caller": None,
         "peer": "127.0.0.1",
     }
     chunks = iter([b"12", b"345"])
@@ -511,16 +511,20 @@ def test_in_flight_requests_are_counted_on_their_version(gatewayed: Gatewayed) -
     eventually(lambda: gateway.active_all() == 0 and gateway.active("cat", "1.0") == 0)
 
 
-def test_a_slow_upload_counts_on_the_version_that_it_began_with(gatewayed: Gatewayed) -> None:
+@pytest.mark.parametrize("leaving", [("1.0",), ()])
+def test_a_slow_upload_that_is_small_takes_no_place_before_it_is_there(
+    gatewayed: Gatewayed, leaving: tuple[str, ...]
+) -> None:
+    """It goes where it began to, while that is there; else its caller is told to try again."""
     gateway = gatewayed.gateway
     with gatewayed.connection() as slow:
         slow.sendall(b"POST /predictions/cat HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nab")
-        eventually(lambda: gateway.active("cat", "1.0") == 1)
-        gateway.publish(routing("2.0", ("2.0",), leaving=("1.0",)))
-        assert gateway.active("cat", "1.0") == 1
+        eventually(lambda: gateway.active_all() == 1)
+        assert gateway.active("cat", "1.0") == 0
+        gateway.publish(routing("2.0", ("2.0",), leaving=leaving))
         slow.sendall(b"cd")
-        assert b'"version": "1.0"' in read_answer(slow)
-    eventually(lambda: gateway.active("cat", "1.0") == 0)
+        answer = read_answer(slow)
+        assert (b'"version": "1.0"' if leaving else b"\r\nretry-after: 2\r\n") in answer
 
 
 @pytest.mark.parametrize(

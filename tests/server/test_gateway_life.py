@@ -143,7 +143,7 @@ def test_what_envoy_rejects_is_told_at_once_and_the_old_routes_stay(
     gatewayed: Gatewayed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr("scripts.gateway.routes.IDLE", -100.0)
+        broken.setattr("scripts.gateway.answering.IDLE", -100.0)
         begun = time.monotonic()
         with pytest.raises(CommandError, match=r"didn't take its routes:(.|\n)*rejected"):
             gatewayed.gateway.publish(routing("2.0"))

@@ -33,8 +33,6 @@ CLOSED = [
     ("POST", "/explanations/diabetes"),
     ("POST", "/invocations?model_name=diabetes"),
     ("POST", "/diabetes/predict"),
-    ("POST", "/v1/models/diabetes:predict"),
-    ("POST", "/v2/models/diabetes/infer"),
     ("GET", "/predictions/../models"),
     ("GET", "/predictions/diabetes/../../models"),
     ("GET", "/predictions/%2e%2e/models"),

@@ -89,6 +89,46 @@ def test_a_wrong_line_is_told_with_the_remedy(tmp_path: Path, line: str, message
     assert message in str(caught.value)
 
 
+def test_files_are_found_from_the_configurations_folder_and_options_from_where_we_are(tmp_path: Path) -> None:
+    path = tmp_path / "config.properties"
+    text = SHIPPED.read_text(encoding="utf-8").replace("gateway_keys=", "gateway_keys=keys.yaml")
+    path.write_text(text, encoding="utf-8")
+    settings = config.load(path)
+    assert settings.gateway_keys == tmp_path / "keys.yaml"
+    over = config.given(settings, {"gateway_keys": Path("others.yaml"), "gateway_tls_key": None})
+    assert over.gateway_keys == Path.cwd() / "others.yaml"
+    assert over.gateway_certificate is None
+    assert config.load(SHIPPED).gateway_keys is None
+
+
+def test_a_certificate_makes_the_gateway_speak_tls_and_nothing_else() -> None:
+    pair = {"gateway_tls_certificate": Path("/c.pem"), "gateway_tls_key": Path("/k.pem")}
+    secured = config.given(config.load(SHIPPED), pair)
+    assert secured.gateway.url == "https://127.0.0.1:8000"
+    assert config.opened(secured, "::", gateway=True).gateway.url == "https://[::1]:8000"
+    assert secured.gateway_metrics.url.startswith("http://")
+    assert "gateway_tls_key" not in config.effective(secured, Path()).properties
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gateway_tls_certificate": "c"}, "gateway_tls_key is ''; give both certificate and key"),
+        ({"gateway_tls_key": "k"}, "gateway_tls_certificate is ''; give both certificate and key"),
+        ({"gateway_tls_client_ca": "a"}, "gateway_tls_certificate is ''; gateway_tls_client_ca needs"),
+        ({"gateway_tracing": "127.0.0.1:4318"}, "gateway_tracing is '127.0.0.1:4318'; must be like http://"),
+        ({"gateway_tracing": "https://host:4318"}, "must be like http://127.0.0.1:4318"),
+        ({"gateway_tracing": "http://host:4318/v1/traces"}, "must be like http://127.0.0.1:4318"),
+        ({"gateway_tracing": "http://host"}, "gateway_tracing is 'http://host'; must be like"),
+    ],
+)
+def test_what_doesnt_go_together_is_told(given: dict[str, str], message: str) -> None:
+    settings = config.given(config.load(SHIPPED), given)
+    with pytest.raises(CommandError) as caught:
+        print(settings.gateway, settings.gateway_tracing)
+    assert message in str(caught.value)
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="can't be read"):
         config.load(tmp_path / "none")

@@ -46,6 +46,16 @@ def test_what_needs_training_is_printed_with_its_command() -> None:
     assert "3 passed" in stream.getvalue()
 
 
+def test_where_the_page_is_stands_below_the_requests() -> None:
+    stream = io.StringIO()
+    one = endpoint(ROOT / "models" / "diabetes")
+    print_endpoints([one], [], Console(file=stream), page="http://127.0.0.1:8000")
+    assert stream.getvalue().splitlines()[-3].startswith("http://127.0.0.1:8000 ")
+    stream = io.StringIO()
+    print_endpoints([one], [], Console(file=stream))
+    assert stream.getvalue().splitlines()[-3].startswith("curl ")
+
+
 def test_the_table_is_aligned_however_narrow_the_screen() -> None:
     stream = io.StringIO()
     print_endpoints([endpoint(ROOT / "models" / "diabetes")], [], Console(file=stream, width=20))

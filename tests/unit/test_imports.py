@@ -34,6 +34,7 @@ LEVELS = (
     {"closeness"},
     {"golden", "blame", "batch"},
     {"handler", "metering"},
+    {"capacity", "outline"},
     {"serve"},
 )
 """The table of CONTRIBUTING.md, with the words that it leaves out where they belong. A module may import

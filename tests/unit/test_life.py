@@ -235,6 +235,7 @@ def test_what_executes_is_what_its_workers_left_word_of(
     assert one.runtime(tmp_path) == "eager (not openvino: library)"
     look(one, dead(0))
     assert one.runtime(tmp_path) == ""
+    assert one.execution(tmp_path) == Execution("eager", "openvino", "library"), "a limit outlasts a restart"
 
 
 def test_replacements_are_forgotten_when_the_last_one_lives(one: Life, clock: Clock) -> None:

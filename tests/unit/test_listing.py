@@ -14,7 +14,7 @@ from scripts import listing
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.state import durable, observed
-from scripts.state.observed import SeenModel, SeenVersion
+from scripts.state.observed import SeenModel, SeenShare, SeenVersion
 from tests.states import printed, seen
 
 FULL = SeenVersion(
@@ -67,3 +67,17 @@ def test_programs_get_all_that_is_seen(places: Places, capsys: pytest.CaptureFix
 def test_without_a_supervisor_there_is_nothing_to_list(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="no supervisor"):
         listing.list_models(Places(state=tmp_path), False, Console(file=io.StringIO()))
+
+
+def test_what_gets_a_share_beside_the_default_says_so(places: Places) -> None:
+    ready = {"1.0": FULL, "2.0": FULL, "3.0": FULL}
+    shares = SeenShare("2.0", 5.0), SeenShare("3.0", 0.5)
+    observed.publish(places, seen(1, a=SeenModel("1.0", ready, *shares)))
+    console = Console(file=io.StringIO(), width=40)
+    listing.list_models(places, False, console)
+    _, *lines = printed(console).splitlines()
+    assert [" ".join(line.split()).partition(" ready")[0] for line in lines] == [
+        "a 1.0 yes",
+        "a 2.0 canary 5%",
+        "a 3.0 shadow 0.5%",
+    ]

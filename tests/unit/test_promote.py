@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from scripts import promote
+from scripts import promote, versions
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.promote import moved, rollback
@@ -194,7 +194,7 @@ def test_an_old_version_that_is_busy_for_too_long_is_said(
     follower.lingering["1"] = SeenVersion("leaving", 1, 1, active=3)
     begun = clock.now
     assert promote.promote(places, "a", "2", console) == 0
-    assert clock.now - begun >= 27 + promote.MARGIN, "its deadline, and more"
+    assert clock.now - begun >= 27 + versions.MARGIN, "its deadline, and more"
     assert "the old version has requests in flight still, and leaves after them" in printed(console)
     assert wanted.load(places).models["a"].default == "2"
 
@@ -213,7 +213,7 @@ def test_the_archive_of_a_version_that_is_wanted_stays(
 def test_without_a_supervisor_it_is_told_before_anything_is_packed(
     places: Places, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promote, "archived", lambda *_: pytest.fail("minutes of packing"))
+    monkeypatch.setattr(versions, "archived", lambda *_: pytest.fail("minutes of packing"))
     with pytest.raises(CommandError, match="no supervisor runs"):
         promote.promote(places, "a", None, console)
 

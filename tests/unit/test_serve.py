@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ import pytest
 import torch
 
 from handlers import execution, recipe, seal, word
-from handlers.execution import Execution
 from handlers.runtimes import Opened
 from handlers.runtimes.decision import EAGER, Candidate
 from handlers.serve import Service, StartFailed
@@ -165,6 +165,27 @@ def test_every_answer_says_which_version_gave_it(tmp_path: Path) -> None:
         assert [served[1].get_response_headers(index)["x-model-version"] for index in range(len(rows))] == [
             "2.1-rc"
         ] * len(rows)
+
+
+def test_headers_of_an_answer_are_its_own(tmp_path: Path) -> None:
+    """As text, because TorchServe's worker dies of any other."""
+    service, about = started(sealed(tiny_models.write(tmp_path / "m", "return x")))
+    tensor = {"name": "input", "datatype": "FP32", "shape": [2], "data": [1, 2]}
+    asked = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    rows = [{"body": b"[1, 2]"}, {"body": json.dumps(asked).encode()}, {"body": b"\xff"}]
+    about.request_processor = [
+        RequestProcessor({}),
+        RequestProcessor({"X-Pthserve-Protocol": "oip"}),
+        RequestProcessor({"x-pthserve-protocol": "oip_grpc"}),
+    ]
+    about.request_ids = {index: str(index) for index in range(len(rows))}
+    bodies = service.handle(rows, about)
+    plain, oip, grpc = [about.get_response_headers(index) for index in range(len(rows))]
+    assert plain == {"content-type": "application/json", "x-model-version": "1.0"}
+    assert oip["content-type"] == "application/octet-stream"
+    assert bodies[1][int(oip["inference-header-content-length"]) :] == struct.pack("<2f", 1, 2)
+    assert (grpc["grpc-status"], grpc["content-type"], bodies[2]) == ("3", "application/x-protobuf", b"")
+    assert all(type(value) is str for value in (*oip.values(), *grpc.values()))
 
 
 def test_ids_and_types_belong_to_their_rows(archive: Path) -> None:
@@ -339,13 +360,21 @@ def test_word_is_left_of_what_executes(
     told.mkdir()
     monkeypatch.setenv(word.FOLDER, str(told))
     started(archive)
-    assert execution.find(told, "digits_mlp", "1.0") == Execution("eager")
+    found = execution.find(told, "digits_mlp", "1.0")
+    assert found is not None
+    assert (found.runtime, found.cause) == ("eager", "")
+    assert found.batch_seconds > 0
+    assert [spec.name for spec in found.outputs] == ["label", "index", "score"]
     decide(archive, Candidate("torchscript"), (784,))
     started(sealed(archive))
-    assert execution.find(told, "digits_mlp", "1.0") == Execution("torchscript")
+    found = execution.find(told, "digits_mlp", "1.0")
+    assert found is not None
+    assert (found.runtime, found.cause) == ("torchscript", "")
     monkeypatch.setattr("handlers.processor.kind", lambda device: "another")
     started(archive)
-    assert execution.find(told, "digits_mlp", "1.0") == Execution("eager", "torchscript", "processor")
+    found = execution.find(told, "digits_mlp", "1.0")
+    assert found is not None
+    assert (found.runtime, found.instead, found.cause) == ("eager", "torchscript", "processor")
 
 
 def test_where_word_cannot_be_left_it_serves_all_the_same(

@@ -13,7 +13,7 @@ from rich.console import Console
 from scripts.errors import CommandError
 from scripts.places import Places
 from scripts.state import durable, observed
-from scripts.state.observed import Observed, SeenModel, SeenVersion
+from scripts.state.observed import Observed, SeenModel, SeenShare, SeenVersion
 from scripts.status import problems_of, status
 from tests.states import model, printed, seen, store
 
@@ -136,3 +136,12 @@ def test_a_node_that_starts_is_ready_for_those_who_name_what_answers(places: Pla
     shown = msgspec.structs.replace(node(a=READY, b=READY), phase="starting")
     assert told(places, shown, ready=True) == (1, ["the node is starting"])
     assert told(places, shown, "a", ready=True) == (0, [])
+
+
+def test_canary_and_shadow_are_told_and_no_problem(places: Places) -> None:
+    shares = SeenShare("2.0", 5.0), SeenShare("2.0", 100.0)
+    beside = SeenModel("1.0", {"1.0": READY, "2.0": READY}, *shares)
+    shown = seen(1, a=beside, b=SeenModel("1.0", {"1.0": READY}))
+    code, lines = told(places, shown)
+    assert code == 0
+    assert lines[-3:] == ["all that is wanted answers", "a: canary 2.0 5%", "a: shadow 2.0 100%"]

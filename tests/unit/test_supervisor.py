@@ -13,12 +13,15 @@ import pytest
 from scripts import up
 from scripts.errors import CommandError
 from scripts.gateway.envoy import DRAIN_TIME
+from scripts.gateway.routing import Mirror
 from scripts.places import Places
 from scripts.processes import scratch
+from scripts.processes.scratch import Scratch
 from scripts.serving import gatekeeper, life, node, pauses, registering, supervisor, views
 from scripts.serving.supervisor import LONGEST_PAUSE, POLL, SILENCE, START_TIMEOUT, Supervisor
 from scripts.state import durable, observed, wanted
 from scripts.state.observed import Observed
+from scripts.state.wanted import WantedMirror
 from tests.fakes import Gateway, Pool, Server, dead, stop_time
 from tests.states import model, pack, seen, settings, store
 
@@ -485,3 +488,18 @@ def test_what_hasnt_changed_is_written_as_a_heartbeat_alone(
     scene.gateway.in_flight["a", "1.0"] = 2
     scene.turn()
     assert len(written) == 1
+
+
+def test_a_shadow_whose_process_is_gone_is_forgotten_with_its_candidate(scene: Scene) -> None:
+    pack(scene.places.store, "a", "2.0")
+    with Scratch("test-") as folder:
+        mirror = WantedMirror("2.0", 50.0, str(folder / "socket"))
+        pack(scene.places.store, "a")
+        store(scene.places, a=model("1.0", "2.0", mirror=mirror))
+        scene.serve()
+        assert scene.gateway.published[-1].models["a"].mirror == Mirror(mirror.socket, 50.0)
+    scene.turn()
+    assert scene.gateway.published[-1].models["a"].mirror is None
+    scene.settle()
+    assert list(scene.turn().models["a"].versions) == ["1.0"]
+    assert wanted.load(scene.places).models["a"].mirror is not None, "a command clears the file"

@@ -15,7 +15,7 @@ BESIDE = ["-n", "logical", "--maxprocesses", "4"]
     ("everything", "options", "expected"),
     [
         (False, [], [["tests/unit", *BESIDE, "-m", "not exhaustive"]]),
-        (True, [], [["tests/unit", *BESIDE], ["tests/server", "tests/docker"]]),
+        (True, [], [["tests/unit", *BESIDE], ["tests/server", "tests/browser", "tests/docker"]]),
         (False, ["-k", "base64"], [["tests/unit", *BESIDE, "-m", "not exhaustive", "-k", "base64"]]),
         (False, ["tests/server/test_up.py", "-x"], [["tests/server/test_up.py", "-x"]]),
         (True, ["tests/unit/test_wire.py::test_no_body_is"], [["tests/unit/test_wire.py::test_no_body_is"]]),

@@ -130,3 +130,54 @@ def test_a_signal_while_some_models_still_come_up_lets_the_others_answer_what_th
     monkeypatch.setattr(ours._supervisor, "drain", lambda: drained.append(True))
     assert ours.run() == up.INTERRUPTED
     assert drained == [True]
+
+
+@pytest.mark.parametrize(
+    ("host", "gateway", "given", "insecure", "refused"),
+    [
+        ("127.0.0.1", True, {}, False, ""),
+        ("localhost", True, {}, False, ""),
+        ("::1", True, {}, False, ""),
+        ("0.0.0.0", True, {}, False, "give --keys FILE"),
+        ("::", True, {}, False, "or --insecure"),
+        ("0.0.0.0", True, {}, True, ""),
+        ("0.0.0.0", True, {"gateway_keys": "keys.yaml"}, False, ""),
+        (
+            "0.0.0.0",
+            True,
+            {"gateway_tls_certificate": "c", "gateway_tls_key": "k"},
+            False,
+            "give --keys FILE",
+        ),
+        (
+            "0.0.0.0",
+            True,
+            {"gateway_tls_certificate": "c", "gateway_tls_key": "k", "gateway_tls_client_ca": "a"},
+            False,
+            "",
+        ),
+        ("0.0.0.0", False, {}, False, "0.0.0.0:8080 is open to other machines, and asks nobody"),
+        ("0.0.0.0", False, {}, True, ""),
+        ("127.0.0.1", False, {"gateway_keys": "keys.yaml"}, False, "leave out --no-gateway"),
+        ("127.0.0.1", False, {"gateway_tracing": "http://127.0.0.1:4318"}, True, "leave out --no-gateway"),
+    ],
+)
+def test_no_door_is_open_by_accident(
+    host: str, gateway: bool, given: dict[str, str], insecure: bool, refused: str
+) -> None:
+    settings = config.given(config.load(ROOT / "config.properties"), given)
+    settings = config.opened(settings, host, gateway=gateway)
+    if refused:
+        with pytest.raises(CommandError) as caught:
+            up.check_doors(settings, gateway=gateway, insecure=insecure)
+        assert refused in str(caught.value)
+    else:
+        up.check_doors(settings, gateway=gateway, insecure=insecure)
+
+
+def test_the_curl_lines_bring_what_the_gateway_asks_for() -> None:
+    settings = config.load(ROOT / "config.properties")
+    assert up.curl_options(settings) == ""
+    given = {"gateway_keys": "k", "gateway_tls_certificate": "c", "gateway_tls_key": "k"}
+    told = up.curl_options(config.given(settings, given))
+    assert told == '-H "x-api-key: $PTHSERVE_KEY" --cacert "$PTHSERVE_CA"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import pytest
 from handlers import execution, word
 from handlers.execution import Execution
 from handlers.recipe import Recipe
-from scripts.gateway.routing import Routing
+from scripts.gateway.routing import Canary, Mirror, Routing
 from scripts.places import Places
+from scripts.processes.scratch import Scratch
 from scripts.serving import life, node, pauses, views
 from scripts.serving.life import Life
 from scripts.serving.management import QueueSeen, Registered
 from scripts.serving.node import Node
-from scripts.state.observed import Phase, State
-from scripts.state.wanted import Wanted
+from scripts.state.observed import Phase, SeenShare, State
+from scripts.state.wanted import Wanted, WantedCanary, WantedMirror
 from tests.fakes import Clock, Pool, Server, dead, ready, stop_time, with_process
 from tests.states import model, recipe_of, state
 
@@ -228,3 +230,50 @@ def test_what_is_assumed_is_seen_until_a_sample_proves_it(
     assert views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].assumed == left
     one.recipe = None
     assert views.seen(scene.node, state(a=model("1.0")))["a"].versions["1.0"].assumed == ()
+
+
+@pytest.fixture
+def lock() -> Iterator[str]:
+    """A socket of somebody who lives."""
+    with Scratch("test-") as folder:
+        yield str(folder / "socket")
+
+
+def beside(socket: str) -> Wanted:
+    """With 2.0 as the canary of a, and compared with its default."""
+    found = model("1.0", "2.0", canary=WantedCanary("2.0", 5.0), mirror=WantedMirror("2.0", 50.0, socket))
+    return state(a=found)
+
+
+def test_canary_and_mirror_are_told_while_their_version_answers(scene: Scene, lock: str) -> None:
+    scene.life("1.0", "ready")
+    scene.life("2.0", "ready")
+    scene.node.defaults["a"] = "1.0"
+    found = scene.routing(beside(lock)).models["a"]
+    assert (found.default, found.canary, found.mirror) == ("1.0", Canary("2.0", 5.0), Mirror(lock, 50.0))
+    shown = views.seen(scene.node, beside(lock))["a"]
+    assert (shown.canary, shown.shadow) == (SeenShare("2.0", 5.0), SeenShare("2.0", 50.0))
+    away = scene.routing(beside(lock), alive=False).models["a"]
+    assert away.canary is away.mirror is None
+
+
+@pytest.mark.parametrize("as_state", ["waiting", "loading", "recovering", "failed"])
+def test_while_it_doesnt_answer_all_go_to_the_default(scene: Scene, as_state: State, lock: str) -> None:
+    scene.life("1.0", "ready")
+    scene.life("2.0", as_state).state = as_state
+    scene.node.defaults["a"] = "1.0"
+    found = scene.routing(beside(lock)).models["a"]
+    assert found.canary is found.mirror is None
+    shown = views.seen(scene.node, beside(lock))["a"]
+    assert shown.canary is shown.shadow is None
+
+
+def test_what_isnt_wanted_any_more_or_is_the_default_has_no_share(scene: Scene, lock: str) -> None:
+    scene.life("1.0", "recovering")
+    scene.life("2.0", "ready")
+    scene.node.defaults["a"] = "2.0"
+    found = scene.routing(beside(lock)).models["a"]
+    assert found.canary is found.mirror is None
+    scene.node.defaults["a"] = "1.0"
+    assert scene.routing(state(a=model("1.0"))).models["a"].canary is None
+    assert scene.routing(state()).models["a"].canary is None

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.places import ROOT, Places
 from scripts.state import wanted
-from scripts.state.wanted import Wanted, WantedModel, WantedVersion
+from scripts.state.wanted import Wanted, WantedCanary, WantedMirror, WantedModel, WantedVersion
 from tests.states import model, store
 
 CHANGES = """
@@ -53,7 +53,9 @@ def test_changes_of_two_processes_at_once_are_all_kept(places: Places) -> None:
 
 def test_a_state_is_read_as_it_was_written(places: Places) -> None:
     versions = {"1": WantedVersion(2, asked=1, leaving=True), "2": WantedVersion(1)}
-    written = Wanted(1, {"a": WantedModel("2", versions, ("1", "0"), paused=True), "b": WantedModel()})
+    beside = {"canary": WantedCanary("3", 0.5), "mirror": WantedMirror("3", 100.0, "/a/socket", kept=True)}
+    one = WantedModel("2", {**versions, "3": WantedVersion(1)}, ("1", "0"), paused=True, **beside)  # type: ignore[arg-type]
+    written = Wanted(1, {"a": one, "b": WantedModel()})
     wanted.change(places, lambda before: written)
     assert wanted.load(places) == written
 
@@ -186,3 +188,21 @@ def test_of_the_copy_and_what_is_known_the_newer_one_counts(places: Places) -> N
     wanted.path(places).write_bytes(b"")
     assert "back to revision 2" in wanted.mend(places, known)
     assert wanted.load(places) == known
+
+
+def test_what_is_the_default_or_leaves_or_isnt_there_is_neither_canary_nor_mirrored_to() -> None:
+    canary, mirror = WantedCanary("2", 5.0), WantedMirror("2", 5.0, "/a/socket")
+    for one in (model("2", "1"), model("1", "2", leaving=("2",)), model("1")):
+        found = Wanted().having("a", msgspec.structs.replace(one, canary=canary, mirror=mirror)).models["a"]
+        assert found == one
+    kept = msgspec.structs.replace(model("1", "2"), canary=canary, mirror=mirror)
+    assert Wanted().having("a", kept).models["a"] is kept
+
+
+def test_a_state_of_a_former_release_is_read(places: Places) -> None:
+    places.state.mkdir()
+    wanted.path(places).write_bytes(
+        b'{"revision": 3, "models": {"a": {"default": "1", "versions": {"1": {"workers": 2, "asked": 3}}}}}'
+    )
+    found = wanted.load(places).models["a"]
+    assert (found.default, found.canary, found.mirror) == ("1", None, None)

@@ -1,0 +1,197 @@
+"""Clients that nobody here wrote against a real endpoint: tritonclient's and kserve's, by REST and gRPC.
+
+Each has to be told the same as /predictions tells, to the last digit.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scripts.places import ROOT
+from scripts.processes.children import bare_environment
+from tests.server.running import Running
+
+FOLDER = ROOT / "tests" / "foreign"
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """The interpreter of the foreign clients' own environment, made when its lock is new."""
+    lock = FOLDER / "requirements.lock"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    folder = Path(sys.prefix) / "pthserve-foreign"
+    stamp = folder / "stamp"
+    if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
+        uv = Path(sys.prefix) / "bin" / "uv"
+        for words in (
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder],
+            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "-r", lock],
+        ):
+            subprocess.run(words, check=True)
+        stamp.write_text(wanted, encoding="ascii")
+    return folder / "bin" / "python"
+
+
+def ask(python: Path, server: Running, **task: Any) -> dict[str, Any]:
+    url = server.config.gateway.url
+    task |= {"url": url, "grpc": url.partition("//")[2], "version": "1.0", "absent": "nothing"}
+    found: dict[str, Any] = {}
+    for script in ("triton.py", "kserve_clients.py"):  # apart: both bring the protocol's messages
+        done = subprocess.run(
+            [python, FOLDER / script, json.dumps(task)],
+            env=bare_environment(),
+            cwd=FOLDER,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        found |= json.loads(done.stdout)
+    return found
+
+
+def answers(server: Running, name: str, bodies: list[bytes]) -> list[Any]:
+    return [server.inference.predict(name, body).json() for body in bodies]
+
+
+@pytest.fixture(scope="module")
+def pictures(python: Path, server: Running) -> tuple[dict[str, Any], list[Any]]:
+    """What is told of three digits, and what /predictions tells of each."""
+    samples = ROOT / "models" / "digits_cnn" / "samples"
+    bodies = [(samples / name).read_bytes() for name in ("seven.png", "three.png", "four.png")]
+    values = [base64.b64encode(body).decode() for body in bodies]
+    given = {"name": "image", "datatype": "BYTES", "values": values}
+    instances = [{"b64": value} for value in values]
+    found = ask(python, server, name="digits_cnn", inputs=given, instances=instances, some=["score"])
+    return found, answers(server, "digits_cnn", bodies)
+
+
+@pytest.fixture(scope="module")
+def numbers(python: Path, server: Running) -> tuple[dict[str, Any], list[Any]]:
+    """The same of four patients."""
+    rows = np.random.default_rng(6).normal(0, 0.05, (4, 10)).astype(np.float32).tolist()
+    given = {"name": "input", "datatype": "FP32", "values": rows}
+    found = ask(python, server, name="diabetes", inputs=given, instances=rows, some=["values"])
+    return found, answers(server, "diabetes", [json.dumps(row).encode() for row in rows])
+
+
+def as_float32(values: Any) -> Any:
+    return np.asarray(values, dtype=np.float32).tolist()
+
+
+def classified(told: dict[str, Any], expected: list[Any]) -> None:
+    assert told["id"] == "asked"
+    outputs = told["outputs"]
+    assert set(outputs) == {"label", "index", "score"}
+    for row, answer in enumerate(expected):
+        best = answer["predictions"]
+        assert outputs["label"][row] == [one["label"] for one in best]
+        assert outputs["index"][row] == [one["index"] for one in best]
+        assert as_float32(outputs["score"][row]) == as_float32([one["score"] for one in best])
+
+
+def regressed(told: dict[str, Any], expected: list[Any]) -> None:
+    assert (told["id"], set(told["outputs"])) == ("asked", {"values"})
+    assert as_float32(told["outputs"]["values"]) == as_float32([one["values"] for one in expected])
+
+
+WAYS = (
+    ("triton http", "infer"),
+    ("triton http", "infer of a version"),
+    ("triton http json", "infer"),
+    ("triton grpc", "infer"),
+    ("triton grpc", "infer of a version"),
+    ("kserve rest", "infer"),
+    ("kserve rest", "binary"),
+    ("kserve grpc", "infer"),
+)
+
+
+@pytest.mark.parametrize(("client", "call"), WAYS)
+def test_pictures_are_answered_as_by_predictions(
+    pictures: tuple[dict[str, Any], list[Any]], client: str, call: str
+) -> None:
+    found, expected = pictures
+    classified(found[client][call], expected)
+
+
+@pytest.mark.parametrize(("client", "call"), [*WAYS, ("kserve grpc", "typed")])
+def test_numbers_are_answered_as_by_predictions(
+    numbers: tuple[dict[str, Any], list[Any]], client: str, call: str
+) -> None:
+    found, expected = numbers
+    regressed(found[client][call], expected)
+
+
+def test_the_first_protocol_of_kserve(
+    pictures: tuple[dict[str, Any], list[Any]], numbers: tuple[dict[str, Any], list[Any]]
+) -> None:
+    for found, expected in (pictures, numbers):
+        told = found["kserve rest"]
+        assert told["v1"] == {"predictions": expected}
+        assert told["v1 model ready"] is True
+        assert "400 Bad Request" in told["v1 wrong"]
+        assert "wrong_shape" in told["v1 wrong"] or "shape" in told["v1 wrong"] or "image" in told["v1 wrong"]
+
+
+@pytest.mark.parametrize("client", ["triton http", "triton grpc", "kserve rest", "kserve grpc"])
+def test_health_and_readiness(pictures: tuple[dict[str, Any], list[Any]], client: str) -> None:
+    told = pictures[0][client]
+    assert [told[key] for key in ("live", "ready", "model ready", "absent ready")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("client", ["triton http", "triton grpc"])
+def test_some_outputs_of_several(pictures: tuple[dict[str, Any], list[Any]], client: str) -> None:
+    assert set(pictures[0][client]["some outputs"]["outputs"]) == {"score"}
+
+
+@pytest.mark.parametrize("client", ["triton http", "triton grpc"])
+def test_metadata_names_what_is_sent_and_answered(
+    pictures: tuple[dict[str, Any], list[Any]], numbers: tuple[dict[str, Any], list[Any]], client: str
+) -> None:
+    assert pictures[0][client]["server"]["name"] == "pthserve"
+    told = pictures[0][client]["metadata"]
+    assert (told["name"], told["versions"]) == ("digits_cnn", ["1.0"])
+    assert [(one["name"], one["datatype"]) for one in told["inputs"]] == [("image", "BYTES")]
+    assert [(one["name"], one["datatype"]) for one in told["outputs"]] == [
+        ("label", "BYTES"),
+        ("index", "INT64"),
+        ("score", "FP32"),
+    ]
+    told = numbers[0][client]["metadata of a version"]
+    (given,) = told["inputs"]
+    assert (given["name"], given["datatype"], [int(size) for size in given["shape"]]) == (
+        "input",
+        "FP32",
+        [-1, 10],
+    )
+    (output,) = told["outputs"]
+    assert (output["name"], [int(size) for size in output["shape"]]) == ("values", [-1, 1])
+
+
+def test_refusals_have_the_right_status(pictures: tuple[dict[str, Any], list[Any]]) -> None:
+    found, _ = pictures
+    for client, absent, wrong in (
+        ("triton http", "404", "400"),
+        ("triton grpc", "StatusCode.NOT_FOUND", "StatusCode.INVALID_ARGUMENT"),
+    ):
+        assert found[client]["absent"][0] == absent
+        assert "nothing" in found[client]["absent"][1]
+        assert found[client]["absent metadata"][0] == absent
+        assert found[client]["wrong input"][0] == wrong
+        assert "nonsense" in found[client]["wrong input"][1]
+    assert found["kserve grpc"]["absent"] == "NOT_FOUND"
