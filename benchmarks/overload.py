@@ -82,7 +82,7 @@ def main() -> None:
     asked = parser.parse_args()
     with Scratch("overload-") as scratch, ExitStack() as stack:
         models = make(scratch / "models", busy.COMPUTES if asked.computing else busy.SLEEPS)
-        places = places_in(scratch / "up", replace(Places(), models=models))
+        places = places_in(scratch / "up", replace(Places(), models=models), patient=False)
         Up(places, [SLOW, OTHER], stack)
         print(table(measure(config.load(places.config).gateway.url, asked.seconds, asked.factors)))
 

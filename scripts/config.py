@@ -118,6 +118,11 @@ class Config(Struct, frozen=True):
             raise self._wrong(key, "must be like http://127.0.0.1:4318")
         return self._url(key)
 
+    @property
+    def gateway_wait(self) -> float:
+        """Seconds that a request may wait for those before it; 0: however long."""
+        return self._number("gateway_wait", "must be a whole number of ms") / 1000
+
     def gateway_addresses(self) -> list[Address]:
         return [self.gateway, self.gateway_metrics]
 

@@ -42,7 +42,7 @@ def samples(recipe: Recipe) -> str:
 def print_endpoints(
     ready: Sequence[Endpoint], untrained: Sequence[str], console: Console, *, page: str = ""
 ) -> None:
-    """The endpoints with their samples, what needs training, a curl line for each, and where their page is."""
+    """The endpoints with their samples, what needs training, a curl line for each, and their page."""
     rows = [("endpoint", "version", "workers", "samples", "assumed", "answers")]
     for one in ready:
         model, proof = one.recipe.handler, samples(one.recipe)

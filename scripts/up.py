@@ -84,7 +84,7 @@ def check_doors(settings: Config, *, gateway: bool, insecure: bool) -> None:
         return
     for address in [settings.gateway] if gateway else [settings.inference, settings.grpc_inference]:
         if not ip_address(ports.numeric(address)[0]).is_loopback:
-            with_keys = 'give --keys FILE (docs/limits.md)' if gateway else "leave out --no-gateway"
+            with_keys = "give --keys FILE (docs/limits.md)" if gateway else "leave out --no-gateway"
             raise CommandError(
                 f"{address.host}:{address.port} is open to other machines, and asks nobody for a key",
                 hint=f"{with_keys}, or --insecure where the network lets in nobody else",

@@ -120,4 +120,6 @@ def settings(**addresses: str) -> Any:
     """As much of a Config as the supervisor reads."""
     named: Mapping[str, str] = {"gateway": "8000", "inference": "8080", "grpc_inference": "7070", **addresses}
     urls = {name: SimpleNamespace(url=f"http://127.0.0.1:{port}") for name, port in named.items()}
-    return SimpleNamespace(gateway_keys=None, gateway_limit=1_000_000, gateway_certificate=None, **urls)
+    return SimpleNamespace(
+        gateway_keys=None, gateway_limit=1_000_000, gateway_wait=0.25, gateway_certificate=None, **urls
+    )

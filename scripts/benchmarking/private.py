@@ -47,11 +47,14 @@ class Up:
         return found
 
 
-def places_in(folder: Path, places: Places) -> Places:
-    """Free ports and an empty store below `folder`; recipes and the rest of the configuration as they are."""
+def places_in(folder: Path, places: Places, *, patient: bool = True) -> Places:
+    """Free ports and an empty store below `folder`; recipes and the rest of the configuration as they are.
+
+    `patient`: however many connections ask at once, each waits for its answer and none is refused.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.properties"
-    moved = _moved(config.load(places.config)).properties
+    moved = {**_moved(config.load(places.config)).properties, **({"gateway_wait": "0"} if patient else {})}
     path.write_text("".join(f"{key}={value}\n" for key, value in moved.items()), encoding="utf-8")
     return replace(places, config=path, store=folder / "store", state=folder / "state")
 

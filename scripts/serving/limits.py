@@ -1,7 +1,7 @@
 """How many requests of a version are in flight at most, from what its workers measured of themselves.
 
-    what runs, and as much again   so that each worker finds its next batch complete
-    + what is answered in WAIT     a burst waits so long rather than be refused
+    what runs, and as much again         so that each worker finds its next batch complete
+    + what is answered in gateway_wait   a burst waits so long rather than be refused
 
 More wouldn't be answered sooner: it would wait longer.
 """
@@ -16,21 +16,21 @@ from handlers.cores import cores, threads
 from handlers.execution import Execution
 from handlers.recipe import Recipe
 
-WAIT = 0.25
-"""Seconds that an accepted request may wait for those before it, beside the batch that runs."""
-
 QUEUE = 200
 """TorchServe's job_queue_size (config.properties): what waits beyond it, it would refuse itself."""
 
 
-def requests(recipe: Recipe, workers: int, execution: Execution | None) -> int:
-    """Of one protocol; 0, no limit but TorchServe's queue, where nothing was measured."""
+def requests(recipe: Recipe, workers: int, execution: Execution | None, wait: float) -> int:
+    """Of one protocol, none of which waits longer than `wait` seconds and a batch.
+
+    0, no limit but TorchServe's queue, where nothing was measured, or it may wait however long.
+    """
     running = workers * recipe.batch_size
     if recipe.job_queue_size is not UNSET:
         return running + recipe.job_queue_size
-    if not running or execution is None or execution.batch_seconds <= 0:
+    if not wait or not running or execution is None or execution.batch_seconds <= 0:
         return 0
-    waiting = math.ceil(capacity(recipe, workers, execution.batch_seconds) * WAIT)
+    waiting = math.ceil(capacity(recipe, workers, execution.batch_seconds) * wait)
     return min(rounded(2 * running + waiting), running + QUEUE)
 
 

@@ -155,7 +155,8 @@ class Supervisor:
             self.node.unrouted()
 
     def _routing(self) -> Routing:
-        routing = views.routing(self.node, self._wanted, self._phase, alive=self._up)
+        wait = self._config.gateway_wait
+        routing = views.routing(self.node, self._wanted, self._phase, alive=self._up, wait=wait)
         if self._page is None:
             return routing
         pages, messages = views.descriptions(self.node, self._wanted, self._config.gateway_limit)

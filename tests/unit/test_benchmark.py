@@ -75,7 +75,9 @@ def test_places_of_its_own_change_ports_and_folders_alone(tmp_path: Path) -> Non
     assert len(set(ports)) == 7
     assert all(one.host == "127.0.0.1" for one in [*after.addresses(), *after.gateway_addresses()])
     changed = {key for key in before.properties if before.properties[key] != after.properties[key]}
-    assert all(key.endswith(("_address", "_port")) for key in changed)
+    assert all(key.endswith(("_address", "_port")) for key in changed - {"gateway_wait"})
+    assert after.gateway_wait == 0
+    assert config.load(private.places_in(tmp_path / "b", places, patient=False).config).gateway_wait > 0
     assert before.properties.keys() == after.properties.keys()
 
 

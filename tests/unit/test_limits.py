@@ -32,6 +32,10 @@ def measured(seconds: float) -> Execution:
     return Execution("eager", batch_seconds=seconds)
 
 
+def asked_of(of: Recipe, workers: int, execution: Execution | None, wait: float = 0.25) -> int:
+    return limits.requests(of, workers, execution, wait)
+
+
 @pytest.mark.parametrize(
     ("keys", "workers", "seconds", "expected"),
     [
@@ -45,7 +49,7 @@ def measured(seconds: float) -> Execution:
 def test_a_limit_is_what_is_answered_soon(
     keys: dict[str, Any], workers: int, seconds: float, expected: int
 ) -> None:
-    assert limits.requests(recipe(**keys), workers, measured(seconds)) == expected
+    assert asked_of(recipe(**keys), workers, measured(seconds)) == expected
 
 
 def test_workers_beyond_the_cores_add_no_capacity() -> None:
@@ -54,15 +58,20 @@ def test_workers_beyond_the_cores_add_no_capacity() -> None:
     assert limits.capacity(one_core_each, 8, 0.1) == pytest.approx(20)
 
 
+def test_who_may_wait_however_long_is_not_refused() -> None:
+    assert asked_of(recipe(batchSize=8), 1, measured(0.05), wait=0) == 0
+    assert asked_of(recipe(batchSize=8), 1, measured(0.05), wait=0.1) == 32
+
+
 def test_nothing_measured_is_no_limit() -> None:
-    assert limits.requests(recipe(batchSize=8), 1, None) == 0
-    assert limits.requests(recipe(batchSize=8), 1, Execution("eager")) == 0
-    assert limits.requests(recipe(batchSize=8), 0, measured(0.05)) == 0
+    assert asked_of(recipe(batchSize=8), 1, None) == 0
+    assert asked_of(recipe(batchSize=8), 1, Execution("eager")) == 0
+    assert asked_of(recipe(batchSize=8), 0, measured(0.05)) == 0
 
 
 def test_a_queue_that_the_recipe_asks_for_is_had() -> None:
     asked = recipe(batchSize=4, workers=2, jobQueueSize=1000)
-    assert limits.requests(asked, 2, measured(0.05)) == limits.requests(asked, 2, None) == 2 * 4 + 1000
+    assert asked_of(asked, 2, measured(0.05)) == asked_of(asked, 2, None) == 2 * 4 + 1000
 
 
 @pytest.mark.parametrize("number", range(1, 300))
@@ -73,7 +82,7 @@ def test_rounding_goes_up_by_less_than_half_to_few_values(number: int) -> None:
 
 
 def test_noise_changes_nothing_as_a_rule() -> None:
-    noisy = [limits.requests(recipe(batchSize=8), 1, measured(0.05 * (0.95 + n / 100))) for n in range(11)]
+    noisy = [asked_of(recipe(batchSize=8), 1, measured(0.05 * (0.95 + n / 100))) for n in range(11)]
     assert set(noisy) == {64}
 
 
