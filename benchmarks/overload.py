@@ -147,7 +147,7 @@ def _rate(found: Sequence[Arrival], begin: float, end: float) -> float:
 
 
 def _ms(seconds: Sequence[float]) -> tuple[float, float]:
-    """p50 and p99 in ms; nan of none."""
+    """p50 and p99 in ms; nan, which a table shows as -, of none."""
     if not seconds:
         return float("nan"), float("nan")
     p50, p99 = np.percentile(np.array(seconds) * 1e3, [50, 99])
@@ -169,7 +169,7 @@ def table(found: Overload) -> str:
             f"| {step.refusals} | {step.accepted[0]:.0f}, {step.accepted[1]:.0f} | {step.refused:.1f} "
             f"| {step.other[0]:.1f}, {step.other[1]:.1f} ({step.other_failed}) | {step.normal_after:.1f} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines).replace("nan", "-")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,9 @@ from scripts.gateway.ways import BODIES, INFER, OIP, OIP_GRPC, PREDICTIONS, WAYS
 LARGE = 2**16
 """Bytes of a body; smaller ones mostly arrive with their headers."""
 
+RAW = {"content-type": "application/octet-stream"}
+"""Of bodies whose protocol the path tells: TorchServe would lose one that curl's -d calls a form."""
+
 NEW = absent(WHOLE)
 """Matches a request that comes for the first time."""
 
@@ -150,7 +153,7 @@ def _led(
     for way in WAYS:
         if path := way.to(name, asked):
             match = {"path": path, "headers": [method(way.methods)], **sometimes}
-            protocol = {"x-pthserve-protocol": way.protocol} if way.protocol else {}
+            protocol = {"x-pthserve-protocol": way.protocol, **RAW} if way.protocol else {}
             asking = answered(match, rest, route, mirror=copies, headers=protocol, **rewritten)
             yield asking | _complete(LARGE)
     infer = {**_message(INFER, name, asked), **sometimes}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from scripts.places import ROOT
 from tests.server.gatewayed import Gatewayed, routing
 from tests.server.running import Running, private_places, temporary
 
@@ -21,6 +26,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     finally:
         running.stop()
         shutil.rmtree(temporary(running.places))
+
+
+@pytest.fixture(scope="session")
+def foreign_python() -> Path:
+    """The interpreter of the foreign clients' own environment, made when its lock is new."""
+    lock = ROOT / "tests" / "foreign" / "requirements.lock"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    folder = Path(sys.prefix) / "pthserve-foreign"
+    stamp = folder / "stamp"
+    if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
+        uv = Path(sys.prefix) / "bin" / "uv"
+        for words in (
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder],
+            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "-r", lock],
+        ):
+            subprocess.run(words, check=True)
+        stamp.write_text(wanted, encoding="ascii")
+    return folder / "bin" / "python"
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,8 @@ Each has to be told the same as /predictions tells, to the last digit.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +21,13 @@ from tests.server.running import Running
 FOLDER = ROOT / "tests" / "foreign"
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """The interpreter of the foreign clients' own environment, made when its lock is new."""
-    lock = FOLDER / "requirements.lock"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    folder = Path(sys.prefix) / "pthserve-foreign"
-    stamp = folder / "stamp"
-    if not stamp.is_file() or stamp.read_text(encoding="ascii") != wanted:
-        uv = Path(sys.prefix) / "bin" / "uv"
-        for words in (
-            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder],
-            [uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", "-r", lock],
-        ):
-            subprocess.run(words, check=True)
-        stamp.write_text(wanted, encoding="ascii")
-    return folder / "bin" / "python"
-
-
-def ask(python: Path, server: Running, **task: Any) -> dict[str, Any]:
+def ask(foreign_python: Path, server: Running, **task: Any) -> dict[str, Any]:
     url = server.config.gateway.url
     task |= {"url": url, "grpc": url.partition("//")[2], "version": "1.0", "absent": "nothing"}
     found: dict[str, Any] = {}
     for script in ("triton.py", "kserve_clients.py"):  # apart: both bring the protocol's messages
         done = subprocess.run(
-            [python, FOLDER / script, json.dumps(task)],
+            [foreign_python, FOLDER / script, json.dumps(task)],
             env=bare_environment(),
             cwd=FOLDER,
             capture_output=True,
@@ -67,23 +47,23 @@ def answers(server: Running, name: str, items: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def pictures(python: Path, server: Running) -> tuple[dict[str, Any], list[Any]]:
+def pictures(foreign_python: Path, server: Running) -> tuple[dict[str, Any], list[Any]]:
     """What is told of three digits, and what /predictions tells of each."""
     samples = ROOT / "models" / "digits_cnn" / "samples"
     bodies = [(samples / name).read_bytes() for name in ("seven.png", "three.png", "four.png")]
     values = [base64.b64encode(body).decode() for body in bodies]
     given = {"name": "image", "datatype": "BYTES", "values": values}
     instances = [{"b64": value} for value in values]
-    found = ask(python, server, name="digits_cnn", inputs=given, instances=instances, some=["score"])
+    found = ask(foreign_python, server, name="digits_cnn", inputs=given, instances=instances, some=["score"])
     return found, answers(server, "digits_cnn", instances)
 
 
 @pytest.fixture(scope="module")
-def numbers(python: Path, server: Running) -> tuple[dict[str, Any], list[Any]]:
+def numbers(foreign_python: Path, server: Running) -> tuple[dict[str, Any], list[Any]]:
     """The same of four patients."""
     rows = np.random.default_rng(6).normal(0, 0.05, (4, 10)).astype(np.float32).tolist()
     given = {"name": "input", "datatype": "FP32", "values": rows}
-    found = ask(python, server, name="diabetes", inputs=given, instances=rows, some=["values"])
+    found = ask(foreign_python, server, name="diabetes", inputs=given, instances=rows, some=["values"])
     return found, answers(server, "diabetes", rows)
 
 

@@ -68,6 +68,12 @@ def test_each_path_leads_to_a_version_in_its_protocol(
     assert gatewayed.fake.seen[-1].headers.get("x-pthserve-protocol") == protocol
 
 
+@pytest.mark.parametrize("path", ["/v1/models/cat:predict", "/v2/models/cat/infer"])
+def test_a_body_is_none_of_a_form_whatever_its_type(gatewayed: Gatewayed, path: str) -> None:
+    gatewayed.post(path, headers={"content-type": "application/x-www-form-urlencoded"})
+    assert gatewayed.fake.seen[-1].headers["content-type"] == "application/octet-stream"
+
+
 @pytest.mark.parametrize("size", [100, 100_000])
 def test_a_large_body_takes_its_protocol_along(gatewayed: Gatewayed, size: int) -> None:
     answer = gatewayed.post("/v2/models/cat/infer", b"x" * size)
