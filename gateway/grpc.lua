@@ -11,7 +11,8 @@ local NAMED = { -- methods whose messages begin with the name of a model and its
   [OIP .. "ModelReady"] = true,
   [OIP .. "ModelMetadata"] = true,
 }
-local COMPRESSED, BAD_MESSAGE, NAMELESS = ${COMPRESSED}, ${BAD_MESSAGE}, ${NAMELESS}
+local COMPRESSED, NAMELESS = ${COMPRESSED}, ${NAMELESS}
+local BAD_MESSAGE, BAD_OIP_MESSAGE = ${BAD_MESSAGE}, ${BAD_OIP_MESSAGE}
 local NO_NAME, NO_VERSION = ${NO_NAME}, ${NO_VERSION}
 local MODEL_NAME, MODEL_VERSION = 1, 2 -- fields, the same in all of them; 3 is Predictions' `input`
 local FRAME = 5 -- bytes before the message: whether it is compressed, and its length
@@ -88,7 +89,9 @@ function envoy_on_request(handle)
   local bytes = body and body:getBytes(0, body:length()) or ""
   if bytes:byte(1) == 1 then return refuse(handle, COMPRESSED) end
   local found = whole(bytes) and fields(bytes)
-  if not found or handle:trailers() then return refuse(handle, BAD_MESSAGE) end
+  if not found or handle:trailers() then
+    return refuse(handle, path == PREDICTIONS and BAD_MESSAGE or BAD_OIP_MESSAGE)
+  end
   if not NAMED[path] then return end
   local name, version = found[MODEL_NAME] or "", found[MODEL_VERSION] or ""
   if name == "" then

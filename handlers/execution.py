@@ -49,5 +49,5 @@ def find(folder: Path, name: str, version: str) -> Execution | None:
     try:
         left = word.find(folder, name, version, KIND)
         return None if left is None else msgspec.json.decode(left, type=Execution)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

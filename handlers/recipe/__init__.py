@@ -59,6 +59,7 @@ def parse(text: str, path: Path) -> Recipe:
         raise BadRecipe(f"{path}: holds no mapping", hint="it needs at least the key 'handler'")
     try:
         recipe = msgspec.convert(tree, Recipe)
+        msgspec.json.encode(recipe)  # refuses halves of characters, which YAML's escapes can write
     except msgspec.ValidationError as error:
         raise BadRecipe(f"{path}: {explain(str(error), tree)}") from None
     except (RecursionError, OverflowError, UnicodeEncodeError) as error:

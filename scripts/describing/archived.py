@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -65,6 +66,11 @@ class Archived(Struct, frozen=True, eq=False):
         return self.recipe.handler
 
     @property
+    def predictions_only(self) -> bool:
+        """Whether the handlers inside are from before the other protocols."""
+        return "handlers/wire/oip_json.py" not in self.seal.files
+
+    @property
     def self_recorded(self) -> tuple[str, ...]:
         """Inputs of the samples whose answers nobody else gave."""
         return tuple(one.input for one in self.model.samples if one.expect is UNSET)
@@ -85,6 +91,12 @@ def archived(path: Path) -> Archived:
     if known is None or stamp not in (None, known[0]):
         known = _known[path] = stamp, _read(path)
     return known[1]
+
+
+def forget_all_but(paths: Collection[Path]) -> None:
+    """What was read of other archives, with their samples."""
+    for path in _known.keys() - set(paths):
+        del _known[path]
 
 
 def _stamp(path: Path) -> Stamp | None:

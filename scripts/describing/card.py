@@ -63,8 +63,9 @@ class Paths(Struct, frozen=True):
     """Where the default version is asked, by protocol."""
 
     predict: str
-    kserve_v1: str
-    oip: str
+    kserve_v1: str | None
+    """None where its archive is from before these protocols."""
+    oip: str | None
 
 
 class Card(Struct, frozen=True):
@@ -124,8 +125,14 @@ def card(
         assumed=tuple(model.assumptions),
         self_recorded=archived.self_recorded,
         samples=tuple(_bundled(archived, one) for one in archived.samples),
-        routes=Paths(f"/predictions/{name}", f"/v1/models/{name}:predict", f"/v2/models/{name}/infer"),
+        routes=_paths(name, archived),
     )
+
+
+def _paths(name: str, archived: Archived) -> Paths:
+    if archived.predictions_only:
+        return Paths(f"/predictions/{name}", None, None)
+    return Paths(f"/predictions/{name}", f"/v1/models/{name}:predict", f"/v2/models/{name}/infer")
 
 
 def sample_url(model: Model, sample: SampleFile) -> str:

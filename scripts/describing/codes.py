@@ -45,7 +45,10 @@ CODES: Mapping[int, Mapping[str, str]] = {
     429: {"rate_limited": "the key's requests come too fast"},
     431: {"bad_request": "the headers or the query are too long"},
     500: {"internal": "the model failed; the server's log has the cause under the request id"},
-    501: {"bad_request": "this transfer encoding isn't spoken"},
+    501: {
+        "bad_request": "this transfer encoding isn't spoken",
+        "wrong_protocol": "the version was packed before this protocol was known",
+    },
     503: {
         "not_ready": "the model can't answer now: it is loading, say",
         "out_of_memory": "the memory isn't enough now",

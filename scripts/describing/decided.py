@@ -80,5 +80,5 @@ def read(content: bytes) -> Decided | None:
     """None for what can't be read: a worker doesn't follow it either."""
     try:
         return msgspec.json.decode(content, type=Decided)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None

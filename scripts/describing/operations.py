@@ -23,10 +23,13 @@ def paths(card: Card, *, named: bool) -> dict[str, Schema]:
     predictions = f"/predictions/{name}/{version}" if named else f"/predictions/{name}"
     found = {
         predictions: {verb: _operation(card, "predict", named, verb) for verb in ("post", "put")},
-        f"{model}/infer": {"post": _operation(card, "infer", named)},
         model: {"get": _asked(card, "metadata", "what it takes and gives", "ModelMetadata", named)},
         f"{model}/ready": {"get": _asked(card, "ready", "whether it can answer", "ModelReady", named)},
     }
+    if card.routes.oip is not None:
+        found[f"{model}/infer"] = {"post": _operation(card, "infer", named)}
+    if card.routes.kserve_v1 is not None and not named:
+        found[card.routes.kserve_v1] = {"post": _operation(card, "kserve", named=False)}
     return found | ({} if named else _unnamed(card))
 
 
@@ -63,7 +66,6 @@ def _unnamed(card: Card) -> dict[str, Schema]:
     name = card.name
     ready = question(f"{name}-answers", "whether it can answer", "Error", json("Ready"), tag=name)
     return {
-        f"/v1/models/{name}:predict": {"post": _operation(card, "kserve", named=False)},
         f"/v1/models/{name}": {
             "get": _asked(card, "known", "whether it can answer", "ModelReady", named=False)
         },

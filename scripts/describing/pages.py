@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +14,13 @@ from msgspec import Struct
 from handlers.errors import Refusal
 from handlers.execution import Execution
 from scripts.describing import metadata, openapi
-from scripts.describing.archived import JSON, Archived, archived
+from scripts.describing.archived import JSON, Archived, archived, forget_all_but
 from scripts.describing.card import Cards, card, sample_url
 from scripts.describing.openapi import Version
 from scripts.errors import CommandError
 from scripts.gateway.routing import Page
+
+logger = logging.getLogger(__name__)
 
 Pages: TypeAlias = Mapping[str, Page]
 Messages: TypeAlias = Mapping[str, bytes]
@@ -48,8 +51,20 @@ Opened: TypeAlias = "tuple[tuple[Offered, Archived], ...]"
 
 
 def described(served: Sequence[Served], limit: int) -> tuple[Pages, Messages]:
-    """By path, and by question; `limit`: bytes of a body. A version whose archive can't be read has none."""
+    """By path, and by question; `limit`: bytes of a body.
+
+    A version that can't be described has none: whatever its owner wrote, its neighbours have theirs.
+    """
+    forget_all_but([offered.archive for one in served for offered in one.versions])
     return _described(tuple((one, _opened(one)) for one in served), limit)
+
+
+def predictions_only(archive: Path) -> bool:
+    """Whether its handlers know no other protocol; of an archive that can't be read, they do."""
+    try:
+        return archived(archive).predictions_only
+    except Exception:  # `described` tells it
+        return False
 
 
 def _opened(model: Served) -> Opened:
@@ -59,11 +74,33 @@ def _opened(model: Served) -> Opened:
             found.append((offered, archived(offered.archive)))
         except (Refusal, CommandError):  # its worker tells the reason
             continue
+        except Exception:
+            logger.exception("%s %s can't be described", model.name, offered.version)
     return tuple(found)
 
 
 @lru_cache(maxsize=1)
 def _described(served: tuple[tuple[Served, Opened], ...], limit: int) -> tuple[Pages, Messages]:
+    try:
+        return _all(served, limit)
+    except Exception:
+        return _all(tuple((model, _sound(model, opened, limit)) for model, opened in served), limit)
+
+
+def _sound(model: Served, opened: Opened, limit: int) -> Opened:
+    """Those that can be described, each tried alone."""
+    found = []
+    for one in opened:
+        try:
+            _all(((model, (one,)),), limit)
+        except Exception:
+            logger.exception("%s %s can't be described", model.name, one[0].version)
+        else:
+            found.append(one)
+    return tuple(found)
+
+
+def _all(served: tuple[tuple[Served, Opened], ...], limit: int) -> tuple[Pages, Messages]:
     versions = [one for model, opened in served for one in _versions(model, opened, limit)]
     pages = _listed(versions)
     told = metadata.server()

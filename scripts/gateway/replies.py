@@ -111,6 +111,13 @@ BAD_MESSAGE = refusal(
     "send one message, as inference.proto of TorchServe 0.12 has it",
     grpc=INVALID_ARGUMENT,
 )
+BAD_OIP_MESSAGE = refusal(
+    400,
+    "bad_input",
+    "this is no message of this method",
+    "send one, as the Open Inference Protocol's inference.GRPCInferenceService has it",
+    grpc=INVALID_ARGUMENT,
+)
 COMPRESSED = refusal(
     415, "unsupported_type", "the message is compressed", "send it as it is", grpc=UNIMPLEMENTED
 )
@@ -169,6 +176,17 @@ RATE_LIMITED = refusal(
     grpc=RESOURCE_EXHAUSTED,
     retry_after=1,  # no caller's rate is below one a second
 )
+
+
+def predictions_only(name: str, version: str) -> Reply:
+    """Of a version whose handlers, in its archive, know no other protocol."""
+    return refusal(
+        501,
+        "wrong_protocol",
+        f"{name}/{version} was packed before this protocol was known",
+        f"send POST /predictions/{name}; its owner raises handler.version and promotes it",
+        grpc=UNIMPLEMENTED,
+    )
 
 
 def not_ready(name: str, reason: str) -> Reply:

@@ -150,15 +150,22 @@ def _led(
     sometimes, rewritten = chance or {}, {"prefix_rewrite": f"/predictions/{name}/{version}"}
     copies = (mirror_name(name), mirror) if mirror is not None else None
     told_version = {"response_headers_to_add": [header("x-model-version", version)]}
+    unspoken = replies.predictions_only(name, version) if route.predictions_only else None
     for way in WAYS:
         if path := way.to(name, asked):
             match = {"path": path, "headers": [method(way.methods)], **sometimes}
+            if unspoken is not None and way.protocol:
+                yield told(match, unspoken, plain=True)
+                continue
             protocol = {"x-pthserve-protocol": way.protocol, **RAW} if way.protocol else {}
             asking = answered(match, rest, route, mirror=copies, headers=protocol, **rewritten)
             yield asking | _complete(LARGE)
     infer = {**_message(INFER, name, asked), **sometimes}
     protocol = {"x-pthserve-protocol": OIP_GRPC}
-    yield answered(infer, rest, route, mirror=copies, headers=protocol, **rewritten) | told_version
+    if unspoken is not None:
+        yield told(infer, unspoken, grpc=True)
+    else:
+        yield answered(infer, rest, route, mirror=copies, headers=protocol, **rewritten) | told_version
     predict = {**_message(PREDICTIONS, name, asked), **sometimes}
     grpc = answered(predict, cluster_name(name, version, grpc=True), route)
     yield grpc | told_version | to_lua(version=version) | {"typed_per_filter_config": UNBRIDGED}

@@ -16,6 +16,8 @@ class Route(Struct, frozen=True):
     """Why it can't answer now, in a caller's words ("is loading"); "" while it can."""
     limit: int = 0
     """Requests in flight at most, those that wait included; those beyond are refused at once. 0: no limit."""
+    predictions_only: bool = False
+    """Whether its archive is from before the other protocols, which its handlers wouldn't understand."""
     leaving: bool = False
     """No route leads here any more, but its cluster stays: what is in flight is answered, and counted."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from handlers.recipe import Recipe
-from scripts.describing.pages import Messages, Offered, Pages, Served, described
+from scripts.describing.pages import Messages, Offered, Pages, Served, described, predictions_only
 from scripts.endpoints import samples
 from scripts.gateway.routing import Canary, Mirror, ModelRoutes, Route, Routing
 from scripts.serving import limits
@@ -61,9 +61,9 @@ def _route(life: Life, node: Node, wanted: Wanted, alive: bool, wait: float) -> 
     recipe, limit = life.recipe, 0
     if recipe is not None:
         limit = limits.requests(recipe, life.told, life.execution(node.told), wait)
-    return Route(
-        deadline(recipe), life.unready if alive else RESTARTING, limit, leaving=not _stays(life, node, wanted)
-    )
+    stays = _stays(life, node, wanted)
+    older = stays and recipe is not None and predictions_only(life.archive)
+    return Route(deadline(recipe), life.unready if alive else RESTARTING, limit, older, leaving=not stays)
 
 
 def _stays(life: Life, node: Node, wanted: Wanted) -> bool:

@@ -176,7 +176,7 @@ class FakeGateway:
             for protocol in ("rest", "grpc"):
                 prefix = f"cluster.{one['name']}/1.0/{protocol}.upstream_rq"
                 total = 1204 // (at + 1) if protocol == "rest" else 0
-                stats.append({"name": f"{prefix}_total", "value": total})
+                stats.append({"name": f"{prefix}_completed", "value": total})
                 times = [3.05 * (at + 1) * (1 + quantile / 50) if total else None for quantile in QUANTILES]
                 values = [{"interval": None, "cumulative": time} for time in times]
                 computed.append({"name": f"{prefix}_time", "values": values})

@@ -174,7 +174,7 @@ def test_latency_is_told_for_each_version_and_nothing_else_is(told_gateway: Gate
     told_gateway.post("/predictions/cat")
     stats = told_gateway.get("/latency").json()["stats"]
     names = {one["name"] for one in stats if "name" in one}
-    assert "cluster.cat/1.0/rest.upstream_rq_total" in names
+    assert "cluster.cat/1.0/rest.upstream_rq_completed" in names
     assert all("upstream_rq" in name for name in names)
     for query in ("?filter=.*", "?&filter=.*", "?x", "%3Ffilter=.*"):
         assert told_gateway.get(f"/latency{query}").status_code == 404

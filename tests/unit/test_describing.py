@@ -278,3 +278,43 @@ def test_an_archive_that_was_removed_is_remembered_and_one_in_its_place_is_read(
 def test_the_supervisor_needs_no_torch_for_it() -> None:
     code = "import sys; import scripts.describing.pages; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_older_archive_offers_predictions_alone(tmp_path: Path) -> None:
+    folder = copied("diabetes", tmp_path)
+    path = archive(folder, tmp_path, old=True)
+    offered = Served("diabetes", "1.0", (Offered("1.0", path, 27.0),))
+    pages, _ = described([offered], LIMIT)
+    (told,) = json.loads(pages["/endpoints"].body)["endpoints"]
+    assert told["routes"] == {"predict": "/predictions/diabetes", "kserve_v1": None, "oip": None}
+    paths = json.loads(pages["/openapi.json"].body)["paths"]
+    assert "/predictions/diabetes" in paths
+    assert not any("infer" in path or ":predict" in path for path in paths)
+
+
+@pytest.mark.parametrize("broken", ["labels", "sample", "decision"])
+def test_what_cannot_be_described_takes_nobody_along(tmp_path: Path, broken: str) -> None:
+    """Whatever stands in an archive that somebody registers: the supervisor tells of the others."""
+    ours = Served("diabetes", "1.0", (Offered("1.0", archive(copied("diabetes", tmp_path), tmp_path), 27.0),))
+    folder = copied("digits_mlp", tmp_path)
+    if broken == "labels":
+        (folder / "labels.txt").write_text("zero\n", encoding="utf-8")
+    elif broken == "sample":
+        (folder / "samples" / "five.json").write_text('{"input": [1, 2', encoding="utf-8")
+    else:
+        (folder / "optimised").mkdir()
+        (folder / "optimised" / "decision.json").write_bytes(b'{"chosen": "\xff"}')
+    theirs = Served("digits_mlp", "1.0", (Offered("1.0", archive(folder, tmp_path), 27.0),))
+    pages, messages = described([ours, theirs], LIMIT)
+    assert "/v2/models/diabetes" in pages
+    assert "ModelMetadata/diabetes" in messages
+    assert ("/v2/models/digits_mlp" in pages) == (broken == "decision")
+
+
+def test_what_is_no_longer_served_is_forgotten(tmp_path: Path) -> None:
+    path = archive(copied("diabetes", tmp_path), tmp_path)
+    before = archived(path)
+    described([Served("diabetes", "1.0", (Offered("1.0", path, 27.0),))], LIMIT)
+    assert archived(path) is before
+    described([], LIMIT)
+    assert archived(path) is not before

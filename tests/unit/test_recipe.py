@@ -407,3 +407,13 @@ def test_what_is_assumed_is_proven_by_what_the_owners_code_gave(
         "a", "1", "classify", "a.pth", recipe.ImageInput(), assumed=["input", "output"], samples=[held]
     )
     assert model.assumptions == assumed
+
+
+def test_half_a_character_is_refused() -> None:
+    r"""As json.dumps writes an emoji, "\ud83d\ude00": YAML makes two halves of it, which nobody can send."""
+    text = (ROOT / "models" / "diabetes" / "recipe.yaml").read_text(encoding="utf-8")
+    text = text.replace("  task: regress", '  description: "\\ud83d\\ude00"\n  task: regress').replace(
+        text[text.index("  description: >-") : text.index("  task: regress")], ""
+    )
+    with pytest.raises(BadRecipe, match="surrogates not allowed"):
+        recipe.parse(text, Path("recipe.yaml"))

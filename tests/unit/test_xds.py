@@ -91,6 +91,15 @@ def test_grpc_is_routed_by_what_its_message_names() -> None:
     assert found(of, "POST", routes.PREDICTIONS, **first)["route"]["cluster"] == "whole"
 
 
+def test_an_older_archive_is_asked_by_its_own_protocol_alone() -> None:
+    of = routing(cat=ModelRoutes({"1.0": Route(1, predictions_only=True)}, "1.0"))
+    assert found(of, "POST", "/predictions/cat")["route"]["cluster"] == "cat/1.0"
+    assert found(of, "POST", routes.PREDICTIONS, **BY_GRPC)["route"]["cluster"] == "cat/1.0/grpc"
+    for path in ("/v1/models/cat:predict", "/v2/models/cat/infer", "/v2/models/cat/versions/1.0/infer"):
+        assert found(of, "POST", path)["direct_response"]["status"] == 501
+    assert found(of, "POST", routes.INFER, **BY_GRPC)["direct_response"]["status"] == 501
+
+
 def test_each_retries_once_and_none_on_a_status() -> None:
     for route in routes.routes(routing(cat=CAT), LIMIT):
         policy = route.get("route", {}).get("retry_policy")
