@@ -1,5 +1,5 @@
 -- Reads a gRPC message, whole by now, for what its route depends on: the model and the version. Both go into headers
--- that callers can't send. Into TorchServe's own message go the version, so that TorchServe can't take another one
+-- that callers can't send. Into TorchServe's own message go both again, last, so that TorchServe can't take others
 -- than the route did, and the request's id, because TorchServe hands no headers on. One of the Open Inference
 -- Protocol goes on as a body of HTTP, which has its route in the path; its errors become gRPC's again here.
 
@@ -34,7 +34,7 @@ local function fields(bytes)
   while at <= #bytes do
     local key, size
     key, at = varint(bytes, at)
-    if not key then return end
+    if not key or key >= 2 ^ 32 then return end -- Java drops what is above, and would read another field
     local kind = key % 8
     if kind == 0 then
       size, at = varint(bytes, at)
@@ -109,7 +109,8 @@ function envoy_on_request(handle)
   if decided then
     local id = headers:get("x-request-id")
     local entry = field(1, "x-request-id") .. field(2, id)
-    body:setBytes(frame(bytes:sub(FRAME + 1) .. field(MODEL_VERSION, decided) .. field(3, entry)))
+    local last = field(MODEL_NAME, name) .. field(MODEL_VERSION, decided) .. field(3, entry)
+    body:setBytes(frame(bytes:sub(FRAME + 1) .. last))
     headers:remove("content-length")
   end
 end

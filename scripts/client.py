@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 import httpx
 
 from handlers.answers import Classification, Prediction, Regression, Values
-from scripts.calling import bodies, caller, typed
+from scripts.calling import bodies, caller, deadline, typed
 from scripts.calling.caller import Asked, Caller
 from scripts.calling.course import Course
 from scripts.calling.failures import (
@@ -163,13 +163,12 @@ class Client(Caller):
             time.sleep(pause or 0)
 
     def _attempt(self, asked: Asked, course: Course) -> Received:
-        """httpx bounds each read, so the whole is bounded between the pieces of the answer."""
-        with self._http.stream(**self.sent(asked, course)) as response:
-            body = bytearray()
-            for piece in response.iter_bytes():
-                body += piece
-                course.left()
-            return caller.read(response, body)
+        sent = self.sent(asked, course)
+        with (
+            deadline.kept(course),
+            self._http.stream(**sent, extensions={"trace": deadline.trace}) as response,
+        ):
+            return caller.read(response, response.read())
 
 
 class AsyncClient(Caller):

@@ -16,7 +16,7 @@ from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places, shown
 from scripts.processes.children import Children
-from scripts.state import admission, asking, wanted
+from scripts.state import admission, asking, mirrors, wanted
 
 
 def register(places: Places, source: str, console: Console) -> int:
@@ -25,8 +25,7 @@ def register(places: Places, source: str, console: Console) -> int:
     name, version = archived(places, source, console)
     with asking.alone(places, name):
         seen = asking.running(places).version(name, version)
-        asked = wanted.load(places).model(name).versions.get(version)
-        if asked is not None and not asked.leaving and seen is not None and seen.state == "ready":
+        if seen is not None and seen.state == "ready" and _stays(places, name, version):
             say(
                 console,
                 f"{name} {version} is registered already: {seen.ready} of {seen.wanted} workers READY",
@@ -43,6 +42,12 @@ def register(places: Places, source: str, console: Console) -> int:
                 f"{default} stays the default; scripts/pthserve promote {name} {version} changes that",
             )
         return 0
+
+
+def _stays(places: Places, name: str, version: str) -> bool:
+    """Whether the version is wanted already, from now on for itself: a `shadow` may be what wanted it."""
+    asking.ask(places, lambda state: state.having(name, mirrors.keeping(state.model(name), version)))
+    return wanted.load(places).model(name).stays(version)
 
 
 def archived(places: Places, source: str, console: Console) -> tuple[str, str]:

@@ -43,7 +43,10 @@ class Asked(Struct, frozen=True):
 
 
 def shadow(places: Places, name: str, version: str, asked: Asked, console: Console) -> int:
-    """0 once it has ended, however often answers differ; raises Refusal, and nothing changed."""
+    """0 once it has ended, however often answers differ; 1 where it broke off, and has told so.
+
+    Raises Refusal, and nothing changed.
+    """
     canary.with_gateway(places, name)  # says so before minutes of packing, if there is none
     settings = config.load(places.config)
     version = versions.at_hand(places, name, version, console)
@@ -61,7 +64,7 @@ def shadow(places: Places, name: str, version: str, asked: Asked, console: Conso
             _see_off(places, pair, console)
         finally:
             collector.stop()
-    return 0
+    return 1 if found.ended == "broken" else 0
 
 
 def _files(places: Places, name: str, version: str, asked: Asked) -> tuple[Path, Kept]:

@@ -36,7 +36,7 @@ def body(value: object) -> Body:
     """One input; raises TypeError or ValueError for what it can't be, and OSError for a file."""
     found = read(value)
     if isinstance(found, bytes):
-        return Body(found, JSON if found[:1] in (b"{", b"[") else BYTES)
+        return Body(found, JSON if is_json(found) else BYTES)
     if isinstance(found, (list, tuple, Mapping)):
         whole = found if isinstance(found, Mapping) else {"input": found}
         return Body(encoded(whole), JSON)
@@ -58,6 +58,11 @@ def read(value: object) -> Any:
     if hasattr(value, "__array__"):
         return array(value)
     raise TypeError(f"the input is {_shown(value)}, of {type(value).__name__}; {TAKEN}")
+
+
+def is_json(content: bytes) -> bool:
+    """Whether it begins as an object or a list, behind the white space that JSON may have."""
+    return content.lstrip(b" \t\r\n")[:1] in (b"{", b"[")
 
 
 def encoded(value: object) -> bytes:

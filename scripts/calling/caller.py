@@ -115,9 +115,9 @@ def cards(received: Received, request_id: str, url: str) -> list[dict[str, Any]]
     return found
 
 
-def read(response: httpx.Response, body: bytes | bytearray) -> Received:
+def read(response: httpx.Response, body: bytes) -> Received:
     headers = {key.lower(): value for key, value in response.headers.items()}
-    return Received(response.status_code, headers, bytes(body))
+    return Received(response.status_code, headers, body)
 
 
 def _named(name: str) -> str:

@@ -1,9 +1,10 @@
 """One call on its way: how long it may still take, and whether it is sent again.
 
 Sent again is only what can't have been executed: no connection came about, or the server said so itself by
-429 or 503 with Retry-After. After a deadline, a connection that broke off or any other 5xx it isn't: a
-prediction changes nothing, so a second one would be right, but it doubles the load of a server that is
-already too slow for the first.
+a code (failures.UNEXECUTED) and Retry-After. After a deadline, a connection that broke off or any other
+answer it isn't, not even a 503 `unavailable`, by which a worker may have died of the very input: a prediction
+changes nothing, so a second one would be right, but it doubles the load of a server that is already too slow
+for the first, and costs the next worker.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from collections.abc import Iterator
 import httpx
 
 from scripts.calling.failures import (
-    Overloaded,
     PredictionError,
     Received,
     TimedOut,
     Unreachable,
     failure,
+    unexecuted,
 )
 
 FIRST_PAUSE = 0.1
@@ -61,7 +62,7 @@ class Course:
         if 200 <= received.status < 300:
             return None
         error = failure(received, self.request_id)
-        if not isinstance(error, Overloaded) or error.retry_after is None:
+        if error.retry_after is None or not unexecuted(received):
             raise error
         return self._pause(error.retry_after, error)
 

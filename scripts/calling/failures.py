@@ -104,6 +104,12 @@ class TimedOut(PredictionError):
     code = "timed_out"
 
 
+UNEXECUTED: Mapping[int, frozenset[str]] = {
+    HTTPStatus.TOO_MANY_REQUESTS: frozenset({"rate_limited"}),
+    HTTPStatus.SERVICE_UNAVAILABLE: frozenset({"overloaded", "not_ready", "stopping", "unhealthy"}),
+}
+"""Codes by which the gateway says that no worker has seen the request."""
+
 _NAMED = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: Overloaded}
 
 
@@ -121,6 +127,11 @@ def failure(received: Received, request_id: str) -> PredictionError:
         items=_items(told.get("items")),
         retry_after=after,
     )
+
+
+def unexecuted(received: Received) -> bool:
+    """Whether the response itself says that nothing was executed: a text of a proxy's own says nothing."""
+    return _text(_told(received.body).get("code")) in UNEXECUTED.get(received.status, ())
 
 
 def unreadable(received: Received, request_id: str, url: str, why: str) -> PredictionError:
@@ -142,7 +153,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         try:
             then = parsedate_to_datetime(text)
-        except (ValueError, TypeError):  # TypeError: Python 3.10's
+        except (ValueError, TypeError, OverflowError):  # TypeError: Python 3.10's; OverflowError: a year
             return None
         if then.tzinfo is None:  # "-0000"
             then = then.replace(tzinfo=timezone.utc)

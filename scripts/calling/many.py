@@ -95,7 +95,7 @@ def _item(value: object) -> Any:
         import numpy as np
 
         return np.load(io.BytesIO(found), allow_pickle=False)
-    if isinstance(found, bytes) and found[:1] in (b"{", b"["):
+    if isinstance(found, bytes) and bodies.is_json(found):
         found = msgspec.json.decode(found)
     if isinstance(found, Mapping):
         if found.keys() != {"input"}:

@@ -109,7 +109,7 @@ def _all(served: tuple[tuple[Served, Opened], ...], limit: int) -> tuple[Pages, 
     for one in versions:
         name, version = one.card.name, one.card.version
         of = metadata.model(one.card)
-        page, message = _json(of), metadata.model_message(of)
+        page, message = _json(of, name), metadata.model_message(of)
         pages[f"/v2/models/{name}/versions/{version}"], messages[f"ModelMetadata/{name}/{version}"] = (
             page,
             message,
@@ -117,7 +117,9 @@ def _all(served: tuple[tuple[Served, Opened], ...], limit: int) -> tuple[Pages, 
         if one.default:
             pages[f"/v2/models/{name}"], messages[f"ModelMetadata/{name}"] = page, message
         for sample in one.archived.samples:
-            pages[sample_url(one.archived.model, sample)] = Page(sample.content_type, sample.content)
+            pages[sample_url(one.archived.model, sample)] = Page(
+                sample.content_type, sample.content, model=name
+            )
     return pages, messages
 
 
@@ -143,5 +145,5 @@ def _listed(versions: Sequence[Version]) -> dict[str, Page]:
     }
 
 
-def _json(told: object) -> Page:
-    return Page(JSON, msgspec.json.encode(told))
+def _json(told: object, model: str = "") -> Page:
+    return Page(JSON, msgspec.json.encode(told), model=model)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
+from scripts.gateway.answering import OF
 from scripts.gateway.replies import Document
 from scripts.gateway.routing import Caller, Routing
 
@@ -30,12 +31,13 @@ ANY_NUMBER = 2**32 - 1
 
 
 def guarded(host: Document, routing: Routing) -> Document:
-    """The virtual host of callers, with its guards; as it was where nobody is asked for a key.
+    """The virtual host of callers, with its guards; without any where nobody is asked for a key.
 
-    A route's model is told by the cluster that it leads to: no way to a model can be forgotten here.
+    A route's model is told by the cluster that it leads to: no way to a model can be forgotten here. What
+    tells of a model without leading to it is marked.
     """
     if routing.callers is None:
-        return host
+        return {**host, "routes": [_unmarked(route) for route in host["routes"]]}
     opened = {*OPEN, *(path for path, page in routing.pages.items() if page.open)}
     found = [_route(route, opened, routing.callers) for route in host["routes"]]
     removed = [*host.get("request_headers_to_remove", ()), *HEADERS]  # what is behind needs none
@@ -44,13 +46,19 @@ def guarded(host: Document, routing: Routing) -> Document:
 
 
 def _route(route: Document, opened: Collection[str], callers: Sequence[Caller]) -> Document:
+    told_of, route = route.get(OF), _unmarked(route)
     if route["match"].get("path") in opened:
         return route | _with(route, {f"{FILTERS}.api_key_auth": _off(), f"{FILTERS}.local_ratelimit": _off()})
     names = {cluster.partition("/")[0] for cluster in _clusters(route) if "/" in cluster}
+    names |= {told_of} if told_of is not None else set()
     guards: Document = {}
     for name in names:
         guards |= _models(name, callers)
     return route | _with(route, guards) if guards else route
+
+
+def _unmarked(route: Document) -> Document:
+    return {key: value for key, value in route.items() if key != OF}
 
 
 def _clusters(route: Document) -> Iterator[str]:

@@ -12,12 +12,15 @@ from scripts.errors import CommandError
 
 TIMEOUT = 5.0  # s; the main thread answers between two updates
 
+REVISION = "revision.pthserve.invalid"
+"""The probe's virtual host, which nobody else has (RFC 2606)."""
+
 
 class Connection(http.client.HTTPConnection):
     """HTTP over the socket at a path."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("revision", timeout=TIMEOUT)  # the probe's virtual host; admin takes any
+        super().__init__(REVISION, timeout=TIMEOUT)  # admin takes any
         self._path = path
 
     def connect(self) -> None:

@@ -22,12 +22,15 @@ AGAIN = "x-pthserve-again"
 FILE = "x-pthserve-file"
 """On a request that goes on to the listener `files`: what lies there answers nobody else."""
 
-FILES = "files"
-"""Its cluster, and its virtual host."""
+FILES, FILES_HOST = "files", "files.pthserve.invalid"
+"""Its cluster, and its virtual host: no server can have such a name (RFC 2606)."""
 
 NOT_OURS = ["expect", "grpc-timeout"]
 """Headers that end here: TorchServe would refuse what it doesn't expect, and break off a call at its
 caller's deadline in a way that asks for a second attempt."""
+
+OF = "of_model"
+"""Beside a route on its way to access.py: Envoy knows no such key."""
 
 IDLE = 30  # s without a byte either way, beyond the deadline
 
@@ -72,7 +75,12 @@ def filed(match: Document, key: str) -> Document:
     """What lies in the listener `files` under this path."""
     return {
         "match": match,
-        "route": {"cluster": FILES, "prefix_rewrite": key, "host_rewrite_literal": FILES, "timeout": "10s"},
+        "route": {
+            "cluster": FILES,
+            "prefix_rewrite": key,
+            "host_rewrite_literal": FILES_HOST,
+            "timeout": "10s",
+        },
         "request_headers_to_add": [header(FILE, "yes")],
     }
 
@@ -111,6 +119,11 @@ def answered(
         "request_headers_to_add": [header(key, value) for key, value in headers.items()],
         "request_headers_to_remove": [WHOLE, MODEL, VERSION, *NOT_OURS],
     }
+
+
+def of_model(name: str) -> Document:
+    """Marks a route that tells of this model alone, for access.py, which takes the mark away; none for ""."""
+    return {OF: name} if name else {}
 
 
 def to_lua(**values: str) -> Document:

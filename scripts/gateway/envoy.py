@@ -219,6 +219,8 @@ def _command(scratch: Path, threads: int) -> list[str | Path]:
         "--disable-hot-restart",  # its shared memory would be shared with any other Envoy here
         "--log-level",
         "warning",
+        "--component-log-level",
+        "misc:error",  # else each update with keys tells at length that their filter is a work in progress
         "--file-flush-interval-msec",
         "500",
     ]

@@ -21,6 +21,7 @@ from scripts.gateway.answering import (
     WHOLE,
     filed,
     got,
+    of_model,
     told,
 )
 from scripts.gateway.matching import absent, exactly, method, pattern, present
@@ -65,7 +66,7 @@ def readiness(routing: Routing) -> Iterator[Document]:
     yield from got("/v2/health/ready", READY if routing.ready else not_all, plain=True)
     for name, model in routing.models.items():
         if offered(model):
-            yield from _model(name, model)
+            yield from (route | of_model(name) for route in _model(name, model))
     yield told(pattern(f"/ready/{NAMES}"), replies.unknown_model(SECOND))
     models = pattern(f"/v[12]/models/{NAMES}(?:(?:/versions/{NAMES})?/ready)?")
     yield told({**models, "headers": [method("GET|HEAD")]}, replies.unknown_model(THIRD), plain=True)
@@ -93,13 +94,13 @@ def pages(routing: Routing) -> Iterator[Document]:
     """What lies in files; before what is ready, whose paths are patterns."""
     json = {"path": "/", "headers": [method("GET|HEAD"), exactly("accept", "application/json")]}
     yield told(json, Reply(200, {"status": "alive"}))  # as KServe's first protocol asks a server
-    for path in routing.pages:
-        yield filed({"path": path, "headers": [method("GET|HEAD")]}, path)
+    for path, page in routing.pages.items():
+        yield filed({"path": path, "headers": [method("GET|HEAD")]}, path) | of_model(page.model)
         yield told({"path": path}, replies.ONLY_GET, plain=path.startswith("/v"))
     latency = [method("GET"), exactly(":path", "/latency")]
     yield {
         "match": {"path": "/latency", "headers": latency},
-        "route": {"cluster": "admin", "prefix_rewrite": LATENCY, "timeout": "5s"},
+        "route": {"cluster": "latency", "prefix_rewrite": LATENCY, "timeout": "5s"},
     }
 
 
@@ -134,7 +135,7 @@ def by_grpc(routing: Routing) -> Iterator[Document]:
             )
         for version, route in versions.items():
             asked = exactly(MODEL, name), exactly(VERSION, version)
-            yield _asked("ModelReady", "no" if route.unready else "yes", *asked)
+            yield _asked("ModelReady", "no" if route.unready else "yes", *asked) | of_model(name)
     yield _asked("ModelReady", "no")
     if "ServerMetadata" in routing.messages:
         yield _asked("ServerMetadata", "ServerMetadata")
@@ -143,7 +144,7 @@ def by_grpc(routing: Routing) -> Iterator[Document]:
         if named:
             name, _, version = named.partition("/")
             which = exactly(VERSION, version) if version else absent(VERSION)
-            yield _asked(method_, key, exactly(MODEL, name), which)
+            yield _asked(method_, key, exactly(MODEL, name), which) | of_model(name)
     yield told(
         {"path": f"{OIP}/ModelMetadata", "headers": [present(MODEL)]},
         replies.unknown_model(f"%REQ({MODEL})%"),

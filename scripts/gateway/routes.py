@@ -26,6 +26,7 @@ from scripts.gateway.answering import (
     WHOLE,
     all_told,
     answered,
+    of_model,
     to_lua,
     told,
 )
@@ -52,7 +53,7 @@ def routes(routing: Routing, limit: int) -> list[Document]:
     found += [*questions.pages(routing), *questions.readiness(routing), *_whole(limit)]
     found += all_told(replies.too_large(limit), length(limit + 1, 2**63 - 2))
     for name, model in routing.models.items():
-        found += _model(name, model)
+        found += [route | of_model(name) for route in _model(name, model)]
     return [*found, *questions.by_grpc(routing), *_unknown()]
 
 

@@ -55,6 +55,8 @@ class Page(Struct, frozen=True):
     body: bytes
     open: bool = False
     """Whether also to callers without a key."""
+    model: str = ""
+    """The one that it tells of, and nothing else; "" for what is every caller's."""
     headers: Mapping[str, str] = {}
     """What else comes with it; their names in lower case."""
 

@@ -58,7 +58,9 @@ class Updates:
         named = {xds.file_name(page.body): page.body for _, page in questions.files(routing)}
         for name, body in named.items():
             if not (self._files / name).exists():
-                (self._files / name).write_bytes(body)
+                unfinished = self._files / "unfinished"
+                unfinished.write_bytes(body)
+                unfinished.replace(self._files / name)
         resources = [xds.route_configuration(routing, revision, self._config.gateway_limit, self._files)]
         write(self._routes_file, _named(self._routes_revision, resources))
         for path in self._files.iterdir():

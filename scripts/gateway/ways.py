@@ -8,7 +8,7 @@ PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Prediction
 """TorchServe's own gRPC method, from inference.proto inside its jar: it goes there as it is."""
 
 OIP = "/inference.GRPCInferenceService"
-"""The Open Inference Protocol's service: its messages become bodies of HTTP (see gateway/bridge.lua)."""
+"""The Open Inference Protocol's service: its messages become bodies of HTTP (see gateway/grpc.lua)."""
 
 INFER = f"{OIP}/ModelInfer"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from scripts.gateway import access, questions, replies, routes
-from scripts.gateway.answering import AGAIN, FILES, told
+from scripts.gateway.admin import REVISION
+from scripts.gateway.answering import AGAIN, FILES_HOST, told
 from scripts.gateway.replies import Document, header
 from scripts.gateway.routing import Mirror, Routing
 
@@ -22,8 +23,8 @@ MOST = CONNECTIONS
 """Connections of a version, and requests waiting for one: those who send slowly keep no one else out, and
 TorchServe's queue (job_queue_size) fills first. And second attempts: one dead worker takes a batch along."""
 
-LARGEST_FILE = 2**21
-"""Bytes: the API description grows with the models, and /ready names every one that isn't."""
+LARGEST_REPLY = 2**20
+"""Bytes: /ready names every model that isn't. Files may be larger: the API's description grows with them."""
 
 COPIES = 32
 """Requests at once that a mirror gets."""
@@ -57,10 +58,12 @@ def route_configuration(routing: Routing, revision: str, limit: int, files: Path
                 },
                 routing,
             ),
-            {"name": "revision", "domains": ["revision"], "routes": [routes.revision(revision)]},
-            {"name": FILES, "domains": [FILES], "routes": list(_filings(routing, files))},
+            {"name": "revision", "domains": [REVISION], "routes": [routes.revision(revision)]},
+            {"name": "files", "domains": [FILES_HOST], "routes": list(_filings(routing, files))},
         ],
-        "max_direct_response_body_size_bytes": LARGEST_FILE,
+        "max_direct_response_body_size_bytes": max(
+            [LARGEST_REPLY, *(len(page.body) for _, page in questions.files(routing))]
+        ),
         "response_headers_to_add": [header("x-request-id", "%REQ(x-request-id)%")],
         "response_headers_to_remove": [AGAIN],
     }

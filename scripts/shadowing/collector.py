@@ -35,10 +35,8 @@ LARGE = 2**16
 
 SILENCE = 30  # s without a byte of a request that has begun, or between two on one connection
 
-TOLD = ("content-type", "content-encoding", "inference-header-content-length", "accept")
-"""Headers that count for an answer, beside ours; keys and cookies of callers are nobody's here."""
-
-OURS = PROTOCOL.removesuffix("protocol")
+TOLD = (PROTOCOL, "content-type", "content-encoding", "inference-header-content-length", "accept")
+"""Headers that count for an answer; keys, cookies and addresses of callers are nobody's here."""
 
 
 class Mirrored(Struct, frozen=True):
@@ -68,6 +66,10 @@ class Collector:
 
     def start(self) -> None:
         self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether anybody listens still."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -137,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(413, close=True)
             return
         headers = {key.lower(): value for key, value in self.headers.items()}
-        counted = {key: value for key, value in headers.items() if key in TOLD or key.startswith(OURS)}
+        counted = {key: value for key, value in headers.items() if key in TOLD}
         self._answer(202 if collector.take(Mirrored(counted, body)) else 503)
 
     do_PUT = do_POST  # noqa: N815

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import Empty
+from typing import TypeGuard
 
 from handlers.recipe import Tolerance
 from scripts.calling.inference import Reply
@@ -12,7 +13,7 @@ from scripts.shadowing import reading
 from scripts.shadowing.collector import Collector, Mirrored
 from scripts.shadowing.difference import Difference, difference
 from scripts.shadowing.kept import Kept
-from scripts.shadowing.passes import BUSY, Passes, Versions
+from scripts.shadowing.passes import VERSION, Passes, Versions
 from scripts.shadowing.tally import Tally
 
 AT_ONCE = 2
@@ -21,7 +22,7 @@ AT_ONCE = 2
 POLL = 0.2  # s
 
 BROKEN = 500
-"""Statuses from here on are no answers."""
+"""A status from here on tells nothing where both versions have it."""
 
 
 class Comparing:
@@ -58,6 +59,12 @@ class Comparing:
         """Whether the limit is reached."""
         return self._places == 0 and not any(thread.is_alive() for thread in self._threads)
 
+    def broken(self) -> bool:
+        """Whether nothing can be looked at any more, though more was to be."""
+        if self._places == 0 or self._stop.is_set():
+            return False
+        return not self.collector.alive() or not any(thread.is_alive() for thread in self._threads)
+
     def stop(self, patience: float) -> None:
         """What is being looked at is finished, for as long as that may take."""
         self._stop.set()
@@ -92,34 +99,48 @@ class Comparing:
         return None
 
     def _compare(self, passes: Passes, one: Mirrored) -> None:
-        serving = passes.ask(self.versions.serving, one)
-        candidate = passes.ask(self.versions.candidate, one)
-        found = compared(serving, candidate, one.protocol, self._tolerance)
+        serving = candidate = None
+        try:
+            serving = passes.ask(self.versions.serving, one)
+            candidate = passes.ask(self.versions.candidate, one)
+            found = compared(serving, candidate, one.protocol, self._tolerance)
+        except Exception as error:  # a version may answer anything, and the next request is to be looked at
+            found = Difference("uncompared", what=f"{type(error).__name__}: {error}"[:200])
         self.tally.add(found)
-        if serving is not None and candidate is not None and found.kind not in ("equal", "unanswered"):
-            try:
-                self._kept.offer(one, serving, candidate, found)
-            except OSError as error:
-                self.trouble = f"{self._kept.folder}: {error.strerror}"
+        if found.kind in ("equal", "unanswered"):
+            return
+        try:
+            self._kept.offer(one, serving, candidate, found)
+        except OSError as error:
+            self.trouble = f"{self._kept.folder}: {error.strerror}"
+        except Exception as error:
+            self.trouble = f"{self._kept.folder}: {type(error).__name__}: {error}"
 
 
 def compared(serving: Reply | None, candidate: Reply | None, protocol: str, allowed: Tolerance) -> Difference:
-    """How two answers differ: their statuses, else what they say, else their bytes."""
-    if serving is None or serving.status in BUSY:
-        return Difference("unanswered", what=f"the serving version: {_trouble(serving)}")
-    if candidate is None or candidate.status in BUSY:
-        return Difference("unanswered", what=f"the candidate: {_trouble(candidate)}")
+    """How two answers differ: whether there are any, their statuses, else what they say, else their bytes."""
+    if not _answered(serving):
+        if _answered(candidate):
+            return Difference("serving_silent", what=f"the serving version: {_trouble(serving)}")
+        return Difference("unanswered", what=f"{_trouble(serving)} and {_trouble(candidate)}")
+    if not _answered(candidate):
+        return Difference("candidate_silent", what=f"the candidate: {_trouble(candidate)}")
     if serving.status == candidate.status >= BROKEN:
-        return Difference("unanswered", what=f"both versions: {_trouble(serving)}")
+        return Difference("unanswered", what=f"both versions: status {serving.status}")
     if serving.status != candidate.status:
         return Difference("status", what=f"status: {serving.status} and {candidate.status}")
     try:
         return difference(reading.read(serving, protocol), reading.read(candidate, protocol), allowed)
     except reading.Unreadable as error:
-        if serving.body == candidate.body:
+        if reading.content(serving) == reading.content(candidate):
             return Difference("equal")
         return Difference("form", what=f"bytes that can't be read ({error})")
 
 
+def _answered(reply: Reply | None) -> TypeGuard[Reply]:
+    """Whether a worker said that, and not TorchServe in its place."""
+    return reply is not None and VERSION in reply.headers
+
+
 def _trouble(reply: Reply | None) -> str:
-    return f"status {reply.status}" if reply is not None else "no answer in time"
+    return f"TorchServe's own status {reply.status}" if reply is not None else "no answer in time"

@@ -14,9 +14,20 @@ from msgspec import Struct
 
 from handlers.recipe import Tolerance
 
-Kind = Literal["equal", "numbers", "label", "form", "status", "unanswered"]
-"""From the mildest to the worst: numbers beyond the tolerance; another best label; other fields, lengths,
-types or texts; another HTTP status; no answer at all from either version, which tells nothing."""
+Kind = Literal[
+    "equal",
+    "serving_silent",
+    "candidate_silent",
+    "numbers",
+    "label",
+    "form",
+    "status",
+    "uncompared",
+    "unanswered",
+]
+"""From the mildest to the worst: one version alone gave no answer, as each that is unregistered meanwhile does
+to all; numbers beyond the tolerance; another best label; other fields, lengths, types or texts; another HTTP
+status. At last what tells nothing: answers over which the comparison itself failed, and no answer from either."""
 
 Labelled = list[dict[str, Any]]
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from scripts.calling.inference import Reply
+from scripts.shadowing import reading
 from scripts.shadowing.collector import Mirrored
 from scripts.shadowing.difference import Difference, Kind
 
@@ -41,7 +42,7 @@ class Kept:
         self._heap: list[tuple[int, float, int, Look]] = []
         self._seen = 0
 
-    def offer(self, one: Mirrored, serving: Reply, candidate: Reply, found: Difference) -> None:
+    def offer(self, one: Mirrored, serving: Reply | None, candidate: Reply | None, found: Difference) -> None:
         """Raises OSError, a full disk for instance."""
         with self._lock:
             self._seen += 1
@@ -60,14 +61,18 @@ class Kept:
             return [look for *_, look in sorted(self._heap, key=lambda entry: entry[:3], reverse=True)]
 
 
-def _write(folder: Path, one: Mirrored, serving: Reply, candidate: Reply, look: Look) -> None:
+def _write(folder: Path, one: Mirrored, serving: Reply | None, candidate: Reply | None, look: Look) -> None:
     folder.mkdir(parents=True)
-    bodies = {"request": one.body, "serving": serving.body, "candidate": candidate.body}
+    replies = {"serving": serving, "candidate": candidate}
+    answers = {name: reply for name, reply in replies.items() if reply is not None}
+    bodies = {"request": one.body, **{name: reading.content(reply) for name, reply in answers.items()}}
     told = {
         **msgspec.to_builtins(look),
         "request_headers": dict(one.headers),
-        "serving": {"status": serving.status, "content_type": serving.content_type},
-        "candidate": {"status": candidate.status, "content_type": candidate.content_type},
+        **{
+            name: {"status": reply.status, "content_type": reply.content_type}
+            for name, reply in answers.items()
+        },
         "bytes": {name: len(body) for name, body in bodies.items()},
     }
     (folder / "difference.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")

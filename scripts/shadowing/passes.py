@@ -12,8 +12,9 @@ from scripts.shadowing.collector import Mirrored
 
 CONNECT = 5  # s; TorchServe is on this machine
 
-BUSY = (408, 429, 503)
-"""Statuses of a TorchServe that has no time: they tell nothing of the model."""
+VERSION = "x-model-version"
+"""On every answer of a worker (handlers.serve). What comes without it is TorchServe's own: it has no time, or
+doesn't know the version any more, which tells nothing of the model."""
 
 
 class Versions(Struct, frozen=True):

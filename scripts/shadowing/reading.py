@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import numpy as np
@@ -22,6 +23,9 @@ OWN = ("model_version", "request_id", "id")
 BINARY = "inference-header-content-length"
 """The header that tells where JSON ends and tensors begin."""
 
+MESSAGE = "grpc-message"
+"""The header with the text of a refusal over gRPC, percent-encoded: the JSON of other refusals."""
+
 DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
@@ -34,19 +38,33 @@ class Unreadable(ValueError):
     """A body of no form that is known here: its bytes can be compared, and no more."""
 
 
+def content(reply: Reply) -> bytes:
+    """What it says: its body, or where it has none the message in its header."""
+    return reply.body or unquote_to_bytes(reply.headers.get(MESSAGE, ""))
+
+
 def read(reply: Reply, protocol: str) -> object:
     """What JSON decodes to, OIP's outputs by their names; raises Unreadable."""
     try:
-        if protocol == "oip_grpc" and not reply.body.startswith(b"{"):  # refusals are JSON
+        if protocol == "oip_grpc" and reply.body:  # refusals have none
             return _named(_from_grpc(reply.body))
-        head = int(reply.headers.get(BINARY, len(reply.body)))
-        tree = msgspec.json.decode(reply.body[:head])
+        said = content(reply)
+        head = int(reply.headers.get(BINARY, len(said)))
+        tree = msgspec.json.decode(said[:head])
         if not isinstance(tree, dict):
             return tree
         if protocol == "oip" and isinstance(tree.get("outputs"), list):
-            return _named(_from_json(tree["outputs"], reply.body[head:]))
+            return _named(_from_json(tree["outputs"], said[head:]))
         return {key: one for key, one in tree.items() if key not in OWN}
-    except (msgspec.DecodeError, DecodeError, ValueError, KeyError, TypeError, struct.error) as error:
+    except (
+        msgspec.DecodeError,
+        DecodeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        struct.error,
+    ) as error:
         raise Unreadable(f"{type(error).__name__}: {error}"[:200]) from None
 
 
@@ -57,7 +75,7 @@ Tensor = tuple[str, list[int], list[Any]]
 def _from_json(outputs: list[Any], tail: bytes) -> Mapping[str, Tensor]:
     found, at = {}, 0
     for one in outputs:
-        size = one.get("parameters", {}).get("binary_data_size")
+        size = (one.get("parameters") or {}).get("binary_data_size")
         if size is None:
             values = list(_flat(one["data"]))
         else:

@@ -17,23 +17,26 @@ from scripts.shadowing.tally import Found, Tally
 
 WORDS: Mapping[Kind, str] = {
     "equal": "equal",
+    "serving_silent": "no answer from the serving version alone",
+    "candidate_silent": "no answer from the candidate alone",
     "numbers": "numbers differ",
     "label": "best label changed",
     "form": "form differs",
     "status": "status differs",
+    "uncompared": "couldn't be compared",
     "unanswered": "no answer from either",
 }
 
 SHOWN = 3
 """Of the worst, in the terminal."""
 
-Ended = Literal["requests", "time", "interrupted", "taken back", "default moved", "no supervisor"]
-
+Ended = Literal["requests", "time", "interrupted", "taken back", "default moved", "no supervisor", "broken"]
 
 ENDED: Mapping[Ended, str] = {
     "taken back": "; another command ended it",
     "default moved": "; another version is the default now",
     "no supervisor": "; nobody serves any more",
+    "broken": "; nothing could be looked at any more",
 }
 """What wasn't asked for."""
 
@@ -65,12 +68,15 @@ class Report(Struct, frozen=True):
 def line(tally: Tally, left: int) -> str:
     """How it stands, while it goes on."""
     looked, equal = tally.looked_at(), tally.count("equal")
-    unanswered, largest = tally.count("unanswered"), tally.largest()
-    told = [f"{looked:,} looked at", f"{equal:,} equal", f"{looked - equal - unanswered:,} differ"]
+    unanswered, uncompared, largest = tally.count("unanswered"), tally.count("uncompared"), tally.largest()
+    differ = looked - equal - unanswered - uncompared
+    told = [f"{looked:,} looked at", f"{equal:,} equal", f"{differ:,} differ"]
     if largest is not None:
         told.append(f"numbers by {largest:.2g} at most")
     if unanswered:
-        told.append(f"{unanswered:,} without an answer")
+        told.append(f"{unanswered:,} without an answer from either")
+    if uncompared:
+        told.append(f"{uncompared:,} that couldn't be compared")
     return ", ".join([*told, f"{left:,} not looked at"])
 
 

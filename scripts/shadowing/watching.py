@@ -29,6 +29,8 @@ def watch(
                 return "requests"
             if until is not None and time.monotonic() >= until:
                 return "time"
+            if comparing.broken():
+                return "broken"
             if changed := _changed(places, comparing):
                 return changed
             told = report.line(comparing.tally, comparing.collector.left)

@@ -9,7 +9,7 @@ from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.packing import mar
 from scripts.places import Places
-from scripts.state import asking, wanted
+from scripts.state import asking, mirrors, wanted
 from scripts.state.observed import Observed
 from scripts.state.wanted import Wanted, WantedVersion
 
@@ -46,8 +46,8 @@ def admit(places: Places, name: str, version: str, console: Console, *, workers:
 
 
 def with_version(before: Wanted, name: str, version: str, workers: int) -> Wanted:
-    """The state with this version among the model's, and as its default if it has none."""
-    model = before.model(name)
+    """The state with this version among the model's for itself, and as its default if it has none."""
+    model = mirrors.keeping(before.model(name), version)
     one = WantedVersion(workers, asked=before.revision)
     default = model.default if model.default in model.versions else version
     return before.having(

@@ -34,7 +34,8 @@ def alone(places: Places, name: str) -> Iterator[None]:
 def taken_back(places: Places, name: str, *, trying: str = "") -> Iterator[None]:
     """Within `alone`: unless all that is asked for in here comes about, the model is wanted as it was before.
 
-    Be it that the command fails, is interrupted, or its supervisor ends. A version that is only being tried,
+    Be it that the command fails, is interrupted, or its supervisor ends. But a `shadow` that has ended
+    meanwhile, which may be at any time, has ended. A version that is only being tried,
     and didn't answer before, isn't wanted then: an earlier command, killed, may have left it.
     """
     before = _before(places, name, trying)
@@ -42,7 +43,12 @@ def taken_back(places: Places, name: str, *, trying: str = "") -> Iterator[None]
         yield
     except BaseException as error:
         revision = ask(
-            places, lambda now: now.having(name, before) if before is not None else now.without(name)
+            places,
+            lambda now: (
+                now.having(name, mirrors.restored(before, now.model(name)))
+                if before is not None
+                else now.without(name)
+            ),
         )
         if isinstance(error, Exception):  # who interrupts doesn't want to wait
             there = set(before.versions) if before is not None else set()

@@ -43,6 +43,23 @@ def ended(model: WantedModel, *, but: str = "") -> WantedModel:
     return msgspec.structs.replace(model, versions=versions, mirror=None)
 
 
+def keeping(model: WantedModel, version: str) -> WantedModel:
+    """The model, of which that version is wanted for itself: a mirror of it that ends leaves it there."""
+    mirror = model.mirror
+    if mirror is None or mirror.version != version or mirror.kept:
+        return model
+    return msgspec.structs.replace(model, mirror=msgspec.structs.replace(mirror, kept=True))
+
+
+def restored(before: WantedModel, now: WantedModel) -> WantedModel:
+    """The model as it was before, but for a mirror that isn't there now.
+
+    Who listened there has ended, or is about to: it would never be taken away.
+    """
+    there = now.mirror.socket if now.mirror is not None else ""
+    return before if before.mirror is None or before.mirror.socket == there else ended(before)
+
+
 def without(state: Wanted, name: str, socket: str) -> Wanted:
     """The state without the mirror to that socket; as it is, where there is another or none."""
     model = state.model(name)

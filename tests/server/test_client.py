@@ -9,7 +9,7 @@ import pytest
 
 from handlers.answers import Regression
 from scripts.client import AsyncClient, Client, NotFound, Overloaded, ServerFailed
-from tests.server.fake_torchserve import Answer, Seen
+from tests.server.fake_torchserve import WORKER_DIED, Answer, Seen
 from tests.server.gatewayed import Gatewayed, routing
 
 pytestmark = pytest.mark.server
@@ -43,6 +43,17 @@ def test_what_the_gateway_refuses_is_told_with_the_id_of_its_log(gatewayed: Gate
         with pytest.raises(Overloaded, match=r"cat/1\.0 is loading") as waiting:
             client.predict("cat", b"x")
     assert (waiting.value.code, waiting.value.retry_after) == ("not_ready", 5)
+
+
+def test_what_a_worker_may_have_died_of_is_not_sent_again(gatewayed: Gatewayed) -> None:
+    """The gateway has tried it itself, as often as it does for anybody."""
+    gatewayed.fake.says = lambda seen: WORKER_DIED
+    assert gatewayed.post("/predictions/cat").status_code == 503
+    tried = len(gatewayed.fake.seen)
+    with Client(gatewayed.url) as client, pytest.raises(Overloaded) as caught:
+        client.predict("cat", b"x")
+    assert caught.value.code == "unavailable"
+    assert len(gatewayed.fake.seen) == 2 * tried
 
 
 def test_the_servers_own_deadline_is_no_reason_to_ask_again(gatewayed: Gatewayed) -> None:

@@ -76,7 +76,7 @@ def test_fields_in_any_order_the_last_counts_and_others_are_passed_over(
     answer, call = gatewayed.call(sent)
     assert answer == b"raw", call
     (arrived,) = gatewayed.fake.raw_messages
-    assert arrived.startswith(sent + field(2, b"1.0"))
+    assert arrived.startswith(sent + field(1, b"cat") + field(2, b"1.0"))
 
 
 @pytest.mark.parametrize(

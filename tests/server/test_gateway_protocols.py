@@ -6,11 +6,14 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec.structs import replace
 
 from handlers.wire import oip_messages as messages
+from scripts.gateway.admin import REVISION
+from scripts.gateway.answering import FILES_HOST
 from scripts.gateway.routing import Canary, Mirror, Page, Routing
 from tests.server.fake_torchserve import Answer, Reset, Seen, handler_says, torchserve_says
 from tests.server.gatewayed import Gatewayed, eventually, routing
@@ -163,7 +166,24 @@ def test_a_page_that_changes_is_another_file(told_gateway: Gatewayed) -> None:
     assert told_gateway.get("/samples/cat/1.0/0").status_code == 404
 
 
-@pytest.mark.parametrize("host", ["files", "revision"])
+def test_a_page_of_many_megabytes_is_taken(told_gateway: Gatewayed) -> None:
+    """The API's description grows with the models, and Envoy rejects all routes with a reply too large."""
+    large = {"/openapi.json": Page("application/json", b"[" + b"1," * 2_000_000 + b"1]")}
+    told_gateway.gateway.publish(replace(told(), pages=large))
+    assert told_gateway.get("/openapi.json").content == large["/openapi.json"].body
+
+
+def test_who_asks_often_for_latencies_doesnt_stop_the_gateway(told_gateway: Gatewayed) -> None:
+    with ThreadPoolExecutor(32) as pool:
+        asked = [pool.submit(told_gateway.get, "/latency") for _ in range(300)]
+        told_gateway.gateway.publish(told(unready={"2.0": "is loading"}))
+        statuses = Counter(one.result().status_code for one in asked)
+    assert set(statuses) <= {200, 503}
+    assert statuses[200] > 0
+    assert told_gateway.get("/latency").status_code == 200
+
+
+@pytest.mark.parametrize("host", [FILES_HOST, REVISION])
 def test_what_is_inside_answers_nobody_outside(told_gateway: Gatewayed, host: str) -> None:
     headers = {"host": host, "x-pthserve-file": "yes", "x-pthserve-whole": "yes"}
     for path in ("/", "/grpc/yes", "/grpc/ServerMetadata", "/predictions/cat"):

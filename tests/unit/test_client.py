@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -241,7 +242,7 @@ def test_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [b'{"input": [1, 2]}', b"[1, 2]"])
+@pytest.mark.parametrize("content", [b'{"input": [1, 2]}', b"[1, 2]", b" \r\n\t[1, 2]", b'\n{"input": [1]}'])
 def test_bytes_that_begin_like_json_are_sent_as_that(content: bytes) -> None:
     seen = sent(content)
     assert (seen.body, seen.headers["content-type"]) == (content, "application/json")
@@ -334,6 +335,7 @@ def summed(seen: Seen) -> Told:
         [torch.tensor([i, 1]) for i in range(10)],
         [np.array([i, 1]) if i % 2 else [i, 1] for i in range(10)],
         [f'{{"input": [{i}, 1]}}'.encode() for i in range(10)],
+        [f'\n {{"input": [{i}, 1]}}'.encode() for i in range(10)],
     ],
 )
 def test_many_are_sent_in_chunks_and_answered_in_their_order(ask: Both, inputs: Any) -> None:
@@ -600,9 +602,9 @@ def test_a_redirect_is_told_and_not_followed(ask: Both) -> None:
 # Trying again
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_obeyed_with_the_same_id(ask: Both, status: int) -> None:
-    with gateway(refusal(status, retry_after="1"), Told()) as server:
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (503, "overloaded")])
+def test_retry_after_is_obeyed_with_the_same_id(ask: Both, status: int, code: str) -> None:
+    with gateway(refusal(status, code, retry_after="1"), Told()) as server:
         begun = time.monotonic()
         assert ask(server.url, "predict", "some", b"x") == msgspec.convert(SEVEN, Classification)
         assert 1 <= time.monotonic() - begun < 4
@@ -620,6 +622,36 @@ def test_retries_are_counted(ask: Both, retries: int) -> None:
     assert (caught.value.status, caught.value.retry_after) == (503, 0)
 
 
+@pytest.mark.parametrize("code", ["overloaded", "not_ready", "stopping", "unhealthy"])
+def test_what_no_worker_has_seen_is_sent_again(ask: Both, code: str) -> None:
+    text = Told({"error": "busy; try again", "code": code, "request_id": "abc"}, 503, {"retry-after": "0"})
+    with gateway(refusal(503, code, retry_after="0"), text, Told()) as server:
+        assert ask(server.url, "predict", "some", b"x")
+        assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        refusal(503, "unavailable", retry_after="0"),
+        refusal(503, "out_of_memory", retry_after="0"),
+        refusal(503, "rate_limited", retry_after="0"),
+        refusal(503, "some_code", retry_after="0"),
+        refusal(429, "overloaded", retry_after="0"),
+        refusal(500, "overloaded", retry_after="0"),
+        Told({"error": "no answer; later", "code": "unavailable"}, 503, {"retry-after": "0"}),
+        Told(b"<html>busy</html>", 503, {"retry-after": "0"}),
+        Told({"error": {"code": ["overloaded"]}}, 503, {"retry-after": "0"}),
+    ],
+)
+def test_what_may_have_been_executed_is_not_sent_again(ask: Both, told: Told) -> None:
+    with gateway(told, Told()) as server:
+        with pytest.raises(PredictionError) as caught:
+            ask(server.url, "predict", "some", b"x")
+        assert len(server.seen) == 1
+    assert (caught.value.status, caught.value.retry_after) == (told.status, 0)
+
+
 def test_a_pause_that_the_timeout_does_not_cover_is_not_begun(ask: Both) -> None:
     with gateway(refusal(503, "overloaded", retry_after="30"), Told()) as server:
         begun = time.monotonic()
@@ -635,7 +667,8 @@ def test_retry_after_may_be_a_date_and_what_is_neither_is_none() -> None:
     assert 55 < (retry_after({"retry-after": in_a_minute}) or 0) <= 60
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}) == 0
     assert retry_after({"retry-after": "-3"}) == 0
-    assert [retry_after({"retry-after": text}) for text in ("", "soon", "inf", "nan")] == [None] * 4
+    beyond = f"Wed, 21 Oct {'9' * 20} 07:28:00 GMT"
+    assert [retry_after({"retry-after": text}) for text in ("", "soon", "inf", "nan", beyond)] == [None] * 5
     assert retry_after({}) is None
 
 
@@ -709,8 +742,83 @@ def test_an_answer_that_drips_is_cut_at_the_timeout(ask: Both) -> None:
         assert time.monotonic() - begun < 4
 
 
+@contextmanager
+def trickling(whole: bytes) -> Iterator[str]:
+    """Answers `whole` at once to the first request of a connection, and drips the headers of the second."""
+    ended = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            if whole:
+                connection.recv(65536)
+                connection.sendall(whole)
+            connection.recv(65536)
+            for at in range(200):
+                if ended.wait(0.05):
+                    return
+                connection.sendall(b"HTTP/1.1 200 OK\r\nx-long: "[at : at + 1] or b"a")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            thread.join()
+
+
+def test_headers_that_drip_are_cut_at_the_timeout(ask: Both) -> None:
+    with trickling(b"") as url:
+        begun = time.monotonic()
+        with pytest.raises(package.TimedOut, match=r"didn't answer within 0.5 s"):
+            ask(url, "predict", "some", b"x", timeout=0.5)
+        assert time.monotonic() - begun < 4
+
+
+def test_they_are_on_a_connection_that_is_used_again_from_another_thread() -> None:
+    body = msgspec.json.encode(SEVEN)
+    whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    with trickling(whole) as url, Client(url) as client, ThreadPoolExecutor(1) as other:
+        assert client.predict("some", b"x")
+        begun = time.monotonic()
+        with pytest.raises(package.TimedOut):
+            other.submit(client.predict, "some", b"x", timeout=0.5).result()
+        assert time.monotonic() - begun < 4
+
+
+def test_a_body_that_nobody_takes_is_cut_at_the_timeout(ask: Both) -> None:
+    """The other side reads a little, now and then: each write alone would be in time."""
+    ended = threading.Event()
+
+    def sip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            while not ended.wait(0.05):
+                connection.recv(2**16)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=sip, args=(listener,))
+        thread.start()
+        try:
+            begun = time.monotonic()
+            with pytest.raises(package.TimedOut):
+                ask(
+                    f"http://127.0.0.1:{listener.getsockname()[1]}",
+                    "predict",
+                    "some",
+                    b"x" * 2**25,
+                    timeout=1,
+                )
+            assert time.monotonic() - begun < 4
+        finally:
+            ended.set()
+            thread.join()
+
+
 def test_the_timeout_covers_the_attempts_together(ask: Both) -> None:
-    with gateway(refusal(503, retry_after="0.3"), Told(seconds=9)) as server:
+    with gateway(refusal(503, "overloaded", retry_after="0.3"), Told(seconds=9)) as server:
         begun = time.monotonic()
         with pytest.raises(package.TimedOut, match=r"within 1.5 s"):
             ask(server.url, "predict", "some", b"x", options={"timeout": 1.5})

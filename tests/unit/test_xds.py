@@ -216,6 +216,18 @@ def test_the_bootstrap_is_filled_and_written_as_json(tmp_path: Path) -> None:
     assert document["admin"]["address"] == {"pipe": {"path": f"{tmp_path}/admin.sock", "mode": 0o600}}
 
 
+def test_callers_take_little_of_the_main_threads_time(tmp_path: Path) -> None:
+    """Two questions for latencies at once: each walks all statistics, and the supervisor asks there, too."""
+    settings = config.load(ROOT / "config.properties")
+    document = bootstrap.document(settings, tmp_path, tmp_path / "gateway.log")
+    named = {one["name"]: one for one in document["static_resources"]["clusters"]}
+    (bounds,) = named["latency"]["circuit_breakers"]["thresholds"]
+    assert set(bounds.values()) == {2}
+    assert (
+        found(routing(cat=CAT), "GET", "/latency", **{":path": "/latency"})["route"]["cluster"] == "latency"
+    )
+
+
 def test_every_block_of_the_bootstrap_has_its_reason() -> None:
     text = (bootstrap.FOLDER / "envoy.yaml").read_text(encoding="utf-8")
     keys = yaml.safe_load(text).keys() - {"static_resources", "node"}
