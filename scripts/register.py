@@ -46,7 +46,7 @@ def register(places: Places, source: str, console: Console) -> int:
 
 def _stays(places: Places, name: str, version: str) -> bool:
     """Whether the version is wanted already, from now on for itself: a `shadow` may be what wanted it."""
-    asking.ask(places, lambda state: state.having(name, mirrors.keeping(state.model(name), version)))
+    asking.ask(places, lambda state: mirrors.keeping(state, name, version))
     return wanted.load(places).model(name).stays(version)
 
 

@@ -50,7 +50,7 @@ def load(folder: Path) -> Recipe:
 def parse(text: str, path: Path) -> Recipe:
     """Decode and check the text of a recipe; `path` is only for the messages."""
     try:
-        tree = yaml.load(text, Loader=_UniqueKeyLoader)
+        tree = yaml.load(text, Loader=UniqueKeyLoader)
     except Exception as error:  # for a tag that doesn't fit its value PyYAML raises KeyError and the like
         detail = " ".join(str(error if isinstance(error, yaml.YAMLError) else repr(error)).split())
         detail = detail.replace('in "<unicode string>", ', "at ")
@@ -88,7 +88,7 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Recipe)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """YAML's safe loader, except that a key given twice is an error instead of the last winning."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -120,6 +120,7 @@ __all__ = [
     "Source",
     "TensorInput",
     "Tolerance",
+    "UniqueKeyLoader",
     "is_array_file",
     "load",
     "missing_files",

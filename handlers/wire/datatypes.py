@@ -52,10 +52,15 @@ def kind(datatype: str) -> type:
 
 
 def listed(lists: Any, datatype: str, shape: Sequence[int]) -> Array:
-    """Lists of `kind`, nested or not, as an array of their own shape; floats aren't rounded yet. Raises
-    BadInput for ragged ones, and for whole numbers that the datatype can't hold."""
+    """Lists of `kind`, nested or not, as an array of their own shape. FP16 is rounded to what a raw tensor
+    would hold, infinite where it can't, other floats aren't rounded yet. Raises BadInput for ragged lists,
+    and for whole numbers that the datatype can't hold."""
     dtype = np.dtype(np.float64) if kind(datatype) is float else NUMBERS[datatype]
-    return json_numbers.as_array(lists, dtype, datatype, shape)
+    found = json_numbers.as_array(lists, dtype, datatype, shape)
+    if datatype != "FP16":
+        return found
+    with np.errstate(over="ignore"):
+        return found.astype(NUMBERS[datatype])
 
 
 def numbers(raw: bytes | memoryview, datatype: str, shape: Sequence[int]) -> Array:

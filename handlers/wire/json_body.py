@@ -25,6 +25,10 @@ FIELDS = frozenset({"input", "image"})
 """Of an object, the one that holds the items."""
 
 
+COLONS = 4
+"""Of an item: {"image": {"b64": "data:..."}} has three."""
+
+
 class Encoded(Struct, frozen=True, forbid_unknown_fields=True):
     """{"b64": "..."}"""
 
@@ -90,6 +94,8 @@ def _unwrapped(body: bytes, recipe: Model, names: Set[str]) -> bytes:
     """The value that holds the items: under one of the names, or the body itself."""
     if body.lstrip()[:1] != b"{":
         return body
+    if len(body) > json_numbers.SHORT and body.count(b":") > COLONS * recipe.max_items + COLONS:
+        raise refusals.too_many_names(recipe.max_items)
     fields = _fields.decode(body)
     if fields.keys() == {"b64"}:
         return body

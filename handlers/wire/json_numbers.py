@@ -21,6 +21,8 @@ from handlers.recipe import TensorInput
 from handlers.wire import array, refusals
 from handlers.wire.types import Item
 
+_anything = msgspec.json.Decoder(msgspec.Raw)
+
 SHORT = 2**15
 """Bytes; lists of them take a megabyte at most."""
 
@@ -32,7 +34,7 @@ def read(value: bytes, depth: int, declared: TensorInput, most: int) -> tuple[tu
     """
     rank = len(declared.shape)
     if depth not in (rank, rank + 1):
-        msgspec.json.decode(value)  # what isn't JSON at all is told as that
+        _anything.decode(value)  # what isn't JSON at all is told as that, and nothing is built of it
         raise refusals.wrong_shape(declared, f"nested {depth} deep")
     if not within(value, (most, *declared.shape) if depth > rank else declared.shape):
         raise refusals.too_many(most) if depth > rank else refusals.wrong_shape(declared, "larger")
@@ -91,7 +93,7 @@ def as_array(lists: Any, dtype: np.dtype[Any], named: str, shape: Sequence[int])
             return np.frombuffer(struct.pack(f"{len(lists)}d", *lists))  # three times as fast as asarray
         return np.asarray(lists, dtype=dtype)
     except OverflowError:
-        raise BadInput("a number is too large", code="not_finite", hint=f"send {named} numbers") from None
+        raise refusals.unfitting(named) from None
     except ValueError:
         raise BadInput(
             "the lists are ragged: their lengths differ", code="wrong_shape", hint=f"send shape {list(shape)}"

@@ -21,6 +21,9 @@ from handlers.wire.types import Item, Request, Row
 
 WANTED = "send an inference request of the Open Inference Protocol, version 2"
 
+MOST_DIMENSIONS = 16
+"""Of a shape that is looked at; none that is declared has so many."""
+
 _INT64_MOST = np.iinfo(np.int64).max
 
 
@@ -66,19 +69,19 @@ def check(given: Sequence[Given], recipe: Model) -> TensorSpec:
     for one in given:
         if one.name not in specs:
             raise BadInput(
-                f"the model has no input {one.name!r}"[:200], code="wrong_field", hint=form(recipe)
+                f"the model has no input {one.name[:100]!r}", code="wrong_field", hint=form(recipe)
             )
     if not given:
         raise BadInput("the request has no inputs", code="empty_body", hint=form(recipe))
     if len(given) > 1:
-        names = ", ".join(repr(one.name) for one in given[:5])
+        names = ", ".join(repr(one.name) for one in given[:5])  # each a name that the model has
         raise BadInput(
             f"the request has {len(given)} inputs: {names}", code="ambiguous_form", hint="send just one"
         )
     spec, one = specs[given[0].name], given[0]
     if one.datatype not in _accepted(spec):
         raise BadInput(
-            f"the input {one.name!r} has the datatype {one.datatype!r}"[:200],
+            f"the input {one.name!r} has the datatype {one.datatype[:100]!r}",
             code="wrong_type",
             hint=form(recipe),
         )
@@ -87,7 +90,7 @@ def check(given: Sequence[Given], recipe: Model) -> TensorSpec:
 
 
 def _accepted(spec: TensorSpec) -> frozenset[str]:
-    """Datatypes whose values are taken for the declared one's; FP64 is rounded to float32, as JSON is."""
+    """Datatypes whose values are taken for the declared one's; for FP32 all are rounded to it, as JSON is."""
     if spec.datatype == "BYTES":
         return frozenset({"BYTES"})
     if spec.datatype == "INT64":
@@ -111,12 +114,30 @@ def _check_shape(one: Given, spec: TensorSpec, recipe: Model) -> None:
         raise refusals.too_many(recipe.max_items)
 
 
+def dimensions(sizes: Sequence[int], recipe: Model) -> tuple[int, ...]:
+    """A shape as it was sent; raises BadInput for one of more dimensions than are looked at."""
+    if len(sizes) > MOST_DIMENSIONS:
+        first = ", ".join(map(str, sizes[:4]))
+        raise bad_shape(f"[{first}, ...] of {len(sizes)} dimensions"[:200], recipe)
+    return tuple(sizes)
+
+
+def bad_shape(got: str, recipe: Model) -> BadInput:
+    return BadInput(f"the input's shape is {got}", code="wrong_shape", hint=form(recipe))
+
+
 def form(recipe: Model) -> str:
     """What to send, for hints."""
     forms = [
         f"{spec.name!r} as {spec.datatype} of shape {list(spec.shape)}" for spec in signature.inputs(recipe)
     ]
     return f"send {' or '.join(forms)}, where -1 is the number of items"
+
+
+def numbers_of_one(recipe: Model) -> int:
+    """Of one item, in numbers: none where the model takes pictures only."""
+    declared = recipe.tensor_input()
+    return 0 if declared is None else math.prod(declared.shape)
 
 
 def count(shape: Sequence[int]) -> int:
@@ -130,7 +151,7 @@ def numbers(values: Array, recipe: Model) -> tuple[Item, ...]:
     if declared is None:
         raise refusals.no_arrays()
     if declared.dtype == "int64" and values.dtype.kind == "u" and int(values.max()) > _INT64_MOST:
-        raise BadInput("a number is too large", code="not_finite", hint="send int64 numbers")
+        raise refusals.unfitting("int64")
     items, _ = array.split(values, declared, recipe.max_items)
     return items
 

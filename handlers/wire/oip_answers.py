@@ -40,7 +40,7 @@ def outputs(answered: Sequence[Answered], names: Sequence[str]) -> list[Output]:
             parts = [one.output.numpy() for one in answered]
         else:
             raise BadInput(
-                f"the model has no output {name!r}"[:200],
+                f"the model has no output {name[:100]!r}",
                 code="wrong_field",
                 hint=f"ask for {', '.join(map(repr, known))} or {RAW!r}",
             )

@@ -28,7 +28,8 @@ class Input(Struct, frozen=True):
 
     name: str
     datatype: str
-    shape: list[int]
+    shape: Raw
+    """Decoded where its length was looked at."""
     parameters: InputParameters | None = None
     data: Raw = Raw()
 

@@ -53,12 +53,12 @@ _FIELDS = {
 def read(row: Row, recipe: Model) -> Request:
     """The items of one row; raises BadInput when the request as a whole can't be read."""
     content = body.of(row, oip.WANTED)
-    oip_fields.check(content, recipe.max_items)
+    oip_fields.check(content, recipe)
     try:
         asked = ModelInferRequest.FromString(content)
     except DecodeError:
         raise oip_fields.unreadable() from None
-    given = [Given(one.name, one.datatype, tuple(one.shape)) for one in asked.inputs]
+    given = [Given(one.name, one.datatype, oip.dimensions(one.shape, recipe)) for one in asked.inputs]
     spec = oip.check(given, recipe)
     items = _items(asked, spec, recipe)
     outputs = [Wanted(one.name, binary=True) for one in asked.outputs]

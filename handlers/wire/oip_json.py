@@ -26,10 +26,14 @@ HEADER_LENGTH = "inference-header-content-length"
 _SLACK = json_numbers.SHORT
 """Commas besides those of the data."""
 
+SHAPE = 1000
+"""Bytes of a shape, white space among them."""
+
 _NOTHING = (b"", b"null")
 """What `data` are where there are none."""
 
 _decoder = msgspec.json.Decoder(InferenceRequest)
+_sizes = msgspec.json.Decoder(list[int])
 _texts = msgspec.json.Decoder(list[str])
 
 
@@ -69,7 +73,8 @@ def _check_extent(text: bytes, recipe: Model) -> None:
 
 
 def _items(inputs: Sequence[Input], tail: memoryview, recipe: Model) -> tuple[Item, ...]:
-    spec = oip.check([Given(one.name, one.datatype, tuple(one.shape)) for one in inputs], recipe)
+    given = [Given(one.name, one.datatype, _shape(one, recipe)) for one in inputs]
+    spec = oip.check(given, recipe)
     one, data = inputs[0], bytes(inputs[0].data)
     size = None if one.parameters is None else one.parameters.binary_data_size
     if size is not None and data not in _NOTHING:
@@ -84,19 +89,32 @@ def _items(inputs: Sequence[Input], tail: memoryview, recipe: Model) -> tuple[It
             f"give the length of the JSON in the header {HEADER_LENGTH}, and that of the tensor",
         )
     if size is not None:
-        return _raw(one, spec, tail, recipe)
+        return _raw(given[0], spec, tail, recipe)
     if data in _NOTHING:
         raise BadInput(f"the input {one.name!r} has no data", code="empty_body", hint="give them as `data`")
-    return _listed(one, spec, data, recipe)
+    return _listed(given[0], spec, data, recipe)
 
 
-def _raw(one: Input, spec: TensorSpec, tail: memoryview, recipe: Model) -> tuple[Item, ...]:
+def _shape(one: Input, recipe: Model) -> tuple[int, ...]:
+    """What is longer than any shape that can be meant isn't decoded."""
+    text = bytes(one.shape)
+    if len(text) > SHAPE:
+        raise oip.bad_shape(f"{len(text)} bytes long", recipe)
+    try:
+        return oip.dimensions(_sizes.decode(text), recipe)
+    except msgspec.ValidationError as error:
+        raise BadInput(
+            f"the input's shape has another form: {error}"[:300], code="wrong_type", hint=oip.form(recipe)
+        ) from None
+
+
+def _raw(one: Given, spec: TensorSpec, tail: memoryview, recipe: Model) -> tuple[Item, ...]:
     if spec.datatype == "BYTES":
         return oip.images(datatypes.texts(tail, one.shape[0] if one.shape else 1), recipe)
     return oip.numbers(datatypes.numbers(tail, one.datatype, one.shape), recipe)
 
 
-def _listed(one: Input, spec: TensorSpec, data: bytes, recipe: Model) -> tuple[Item, ...]:
+def _listed(one: Given, spec: TensorSpec, data: bytes, recipe: Model) -> tuple[Item, ...]:
     """Lists as the shape nests, or one of all values."""
     if spec.datatype == "BYTES":
         texts = _texts.decode(data)
@@ -109,20 +127,20 @@ def _listed(one: Input, spec: TensorSpec, data: bytes, recipe: Model) -> tuple[I
     values = datatypes.listed(lists, one.datatype, one.shape)
     if values.ndim == 1:
         _check_count(one, len(values))
-    elif list(values.shape) != one.shape:
+    elif values.shape != one.shape:
         raise _other_data(one, f"of shape {list(values.shape)}")
     return oip.numbers(values.reshape(one.shape), recipe)
 
 
-def _check_count(one: Input, count: int) -> None:
+def _check_count(one: Given, count: int) -> None:
     wanted = oip.count(one.shape)
     if count != wanted:
         raise _other_data(one, f"{count} values")
 
 
-def _other_data(one: Input, got: str) -> BadInput:
+def _other_data(one: Given, got: str) -> BadInput:
     return BadInput(
-        f"the input's data are {got}, its shape is {one.shape}"[:200],
+        f"the input's data are {got}, its shape is {list(one.shape)}"[:200],
         code="wrong_shape",
         hint="send lists nested as the shape says, or one list of all values",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from handlers.errors import BadInput
 from handlers.recipe import TensorInput
@@ -25,10 +26,25 @@ def wrong_shape(declared: TensorInput, got: str) -> BadInput:
     )
 
 
+def too_many_names(most: int) -> BadInput:
+    return BadInput(
+        f"the JSON has more names than {most} items have",
+        code="too_many_items",
+        hint=f"send at most {most} at a time, under one name",
+        status=413,
+    )
+
+
 def wrong_fields(fields: Iterable[str], hint: str) -> BadInput:
-    names = ", ".join(map(repr, list(fields)[:5])) or "none"
+    names = ", ".join(repr(field[:100]) for field in islice(fields, 5)) or "none"
     shown = names.encode("utf-8", "replace").decode()[:200]
     return BadInput(f"the JSON object has the fields: {shown}", code="wrong_field", hint=hint)
+
+
+def unfitting(datatype: str) -> BadInput:
+    return BadInput(
+        f"a number doesn't fit {datatype}", code="not_finite", hint=f"send numbers that {datatype} can hold"
+    )
 
 
 def list_in_list() -> BadInput:

@@ -55,7 +55,7 @@ class Grpc:
             ("grpc.enable_http_proxy", 0),  # no proxy stands between us and loopback
         ]
         self._channel = (
-            grpc.secure_channel(target, grpc.ssl_channel_credentials(_roots()), options=options)
+            grpc.secure_channel(target, grpc.ssl_channel_credentials(*_trust()), options=options)
             if secure
             else grpc.insecure_channel(target, options=options)
         )
@@ -123,10 +123,14 @@ def _target(address: str) -> tuple[str, bool]:
     return f"{literal}:{port or (443 if secure else 80)}", secure
 
 
-def _roots() -> bytes | None:
-    """None: the usual authorities."""
-    path = credentials.authorities()
-    return path.read_bytes() if path is not None else None
+def _trust() -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Authorities (None: the usual ones), our own key and certificate."""
+    certificate, key = credentials.certificate() or (None, None)
+    authorities, own_key, own = (
+        path.read_bytes() if path is not None else None
+        for path in (credentials.authorities(), key, certificate)
+    )
+    return authorities, own_key, own
 
 
 def _metadata(error: Any) -> dict[str, Any]:

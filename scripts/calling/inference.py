@@ -36,8 +36,7 @@ class Inference:
         self.timeout = timeout  # s
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy stands between us and loopback
-        self._session.headers.update(credentials.headers())
-        self._session.verify = str(credentials.authorities() or "") or True
+        credentials.lend(self._session)
 
     def alive(self) -> bool:
         """Whether the server answers at all; it says so before any model can."""

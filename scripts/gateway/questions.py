@@ -47,7 +47,7 @@ YES, NO = b"\x08\x01", b"\x08\x00"
 
 LATENCY = (
     r"/stats?format=json&histogram_buckets=summary"
-    r"&filter=cluster\.[^/]%2B/[^/]%2B/(rest|grpc)\.upstream_rq_(time|completed|5xx|active)"
+    r"&filter=cluster\.[^/]%2B/[^/]%2B/(rest|grpc)\.upstream_rq_(time|completed|5xx|active)$"
 )
 """Of the admin interface; what stands behind a `?` of the caller's isn't passed on."""
 

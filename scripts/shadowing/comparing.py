@@ -61,7 +61,7 @@ class Comparing:
 
     def broken(self) -> bool:
         """Whether nothing can be looked at any more, though more was to be."""
-        if self._places == 0 or self._stop.is_set():
+        if self.finished() or self._stop.is_set():
             return False
         return not self.collector.alive() or not any(thread.is_alive() for thread in self._threads)
 

@@ -25,9 +25,10 @@ Kind = Literal[
     "uncompared",
     "unanswered",
 ]
-"""From the mildest to the worst: one version alone gave no answer, as each that is unregistered meanwhile does
-to all; numbers beyond the tolerance; another best label; other fields, lengths, types or texts; another HTTP
-status. At last what tells nothing: answers over which the comparison itself failed, and no answer from either."""
+"""From the mildest to the worst: no answer from one version alone, which is what one that is unregistered
+meanwhile gives to all; numbers beyond the tolerance; another best label; other fields, lengths, types or
+texts; another HTTP status; answers over which the comparison itself failed. At last no answer from either
+version, which tells nothing."""
 
 Labelled = list[dict[str, Any]]
 

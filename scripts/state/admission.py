@@ -47,7 +47,8 @@ def admit(places: Places, name: str, version: str, console: Console, *, workers:
 
 def with_version(before: Wanted, name: str, version: str, workers: int) -> Wanted:
     """The state with this version among the model's for itself, and as its default if it has none."""
-    model = mirrors.keeping(before.model(name), version)
+    before = mirrors.keeping(before, name, version)
+    model = before.model(name)
     one = WantedVersion(workers, asked=before.revision)
     default = model.default if model.default in model.versions else version
     return before.having(

@@ -43,12 +43,15 @@ def ended(model: WantedModel, *, but: str = "") -> WantedModel:
     return msgspec.structs.replace(model, versions=versions, mirror=None)
 
 
-def keeping(model: WantedModel, version: str) -> WantedModel:
-    """The model, of which that version is wanted for itself: a mirror of it that ends leaves it there."""
+def keeping(state: Wanted, name: str, version: str) -> Wanted:
+    """The state in which that version is wanted for itself: a mirror of it that ends leaves it there."""
+    model = state.model(name)
     mirror = model.mirror
-    if mirror is None or mirror.version != version or mirror.kept:
-        return model
-    return msgspec.structs.replace(model, mirror=msgspec.structs.replace(mirror, kept=True))
+    if mirror is None or mirror.version != version:
+        return state
+    return state.having(
+        name, msgspec.structs.replace(model, mirror=msgspec.structs.replace(mirror, kept=True))
+    )
 
 
 def restored(before: WantedModel, now: WantedModel) -> WantedModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,20 +11,15 @@ from pathlib import Path
 import pytest
 
 from scripts.places import ROOT
-from tests.server.gatewayed import Gatewayed, routing
-from tests.server.running import Running, private_places, temporary
+from tests.server.gatewayed import Gatewayed, routing, started
+from tests.server.running import Running, private_places, serving
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Every model that has its weights (or can fetch them), READY."""
-    running = Running(private_places(tmp_path_factory.mktemp("server")))
-    try:
-        running.wait_serving()
+    with serving(private_places(tmp_path_factory.mktemp("server"))) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(temporary(running.places))
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +43,8 @@ def foreign_python() -> Path:
 @pytest.fixture(scope="module")
 def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewayed]:
     """One Envoy before a fake TorchServe for each file of tests."""
-    gatewayed = Gatewayed(tmp_path_factory.mktemp("gateway"))
-    try:
-        gatewayed.start()
+    with started(Gatewayed(tmp_path_factory.mktemp("gateway"))) as gatewayed:
         yield gatewayed
-    finally:
-        gatewayed.stop()
 
 
 @pytest.fixture

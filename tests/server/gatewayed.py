@@ -93,6 +93,16 @@ class Gatewayed:
         return eventually(line)
 
 
+@contextmanager
+def started(gatewayed: Gatewayed) -> Iterator[Gatewayed]:
+    """The same, running until the block ends."""
+    try:
+        gatewayed.start()
+        yield gatewayed
+    finally:
+        gatewayed.stop()
+
+
 def read_answer(connection: socket.socket) -> bytes:
     """One answer, with its body."""
     answer = b""

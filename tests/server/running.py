@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,6 +27,18 @@ from scripts.state.observed import Observed
 
 START_TIMEOUT = 400  # s; packing six models on two busy cores
 STOP_TIMEOUT = 40  # s
+
+
+@contextmanager
+def serving(places: Places, *words: str) -> Iterator[Running]:
+    """One that serves, until the block ends; nothing of it stays."""
+    running = Running(places, *words)
+    try:
+        running.wait_serving()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(temporary(places))
 
 
 class Running:

@@ -15,7 +15,7 @@ from scripts.calling.ways import ByGrpc, Rest, Way
 from scripts.errors import CommandError
 from scripts.gateway.routing import Caller
 from scripts.processes.children import Children
-from tests.server.gatewayed import routing
+from tests.server.gatewayed import routing, started
 from tests.server.test_tls import Secured
 
 pytestmark = pytest.mark.server
@@ -25,12 +25,8 @@ KEY = "k" * 20
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    gatewayed = Secured(tmp_path_factory.mktemp("credentials"))
-    try:
-        gatewayed.start()
+    with started(Secured(tmp_path_factory.mktemp("credentials"))) as gatewayed:
         yield gatewayed
-    finally:
-        gatewayed.stop()
 
 
 @pytest.fixture
@@ -84,6 +80,11 @@ def test_who_isnt_trusted_isnt_asked(asking: Secured, monkeypatch: pytest.Monkey
     [
         ("PTHSERVE_KEY", "two words", "PTHSERVE_KEY has a space"),
         ("PTHSERVE_CA", "/nowhere.pem", "PTHSERVE_CA is /nowhere.pem, which can't be read"),
+        (
+            "PTHSERVE_CERT",
+            "/nowhere.pem",
+            "PTHSERVE_CERT is /nowhere.pem, its key /nowhere.pem: they don't fit",
+        ),
     ],
 )
 def test_what_is_wrong_with_them_is_told(
@@ -95,7 +96,33 @@ def test_what_is_wrong_with_them_is_told(
     assert "two words" not in str(caught.value)
 
 
+@pytest.mark.parametrize("one_file", [True, False])
+def test_where_callers_need_a_certificate_they_bring_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_file: bool
+) -> None:
+    with started(Secured(tmp_path, mutual=True)) as mutual:
+        monkeypatch.setenv("PTHSERVE_CA", str(mutual.trusted))
+        for way in ways(mutual):
+            with pytest.raises(NoServer):
+                way.answer(b"x", "one")
+        issued = mutual.authority.issue_cert("caller")
+        if one_file:
+            issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "caller.pem")
+        else:
+            issued.cert_chain_pems[0].write_to_path(tmp_path / "caller.pem")
+            issued.private_key_pem.write_to_path(tmp_path / "callers_key.pem")
+            monkeypatch.setenv("PTHSERVE_CERT_KEY", str(tmp_path / "callers_key.pem"))
+        monkeypatch.setenv("PTHSERVE_CERT", str(tmp_path / "caller.pem"))
+        for way in ways(mutual):
+            assert b"1.0" in way.answer(b"x", "one")
+        assert_loaded(mutual, tmp_path)
+
+
 def test_a_benchmark_loads_it_too(asking: Secured, tmp_path: Path) -> None:
+    assert_loaded(asking, tmp_path)
+
+
+def assert_loaded(asking: Secured, tmp_path: Path) -> None:
     body = tmp_path / "body.json"
     body.write_bytes(b"[1]")
     target = Target(f"{asking.url}/predictions/cat", str(body))

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from scripts.gateway import bootstrap
-from tests.server.gatewayed import Gatewayed
+from tests.server.gatewayed import Gatewayed, started
 
 pytestmark = pytest.mark.server
 
@@ -29,12 +29,8 @@ SENT, UPLOADS, HELD = 15_000_000, 60, 4.0  # bytes of each, at once, seconds
 @pytest.fixture
 def small(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gatewayed]:
     monkeypatch.setattr(bootstrap, "HEAP", HEAP)
-    gatewayed = Gatewayed(tmp_path_factory.mktemp("memory"))
-    try:
-        gatewayed.start()
+    with started(Gatewayed(tmp_path_factory.mktemp("memory"))) as gatewayed:
         yield gatewayed
-    finally:
-        gatewayed.stop()
 
 
 def by_http1(gatewayed: Gatewayed) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.server import endpoints
 from tests.server.endpoints import BODY, answer
 from tests.server.load import Load, Sent
-from tests.server.running import Running, private_places, temporary
+from tests.server.running import Running, private_places, serving, temporary
 
 pytestmark = pytest.mark.server
 
@@ -29,13 +29,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def node(models: Path) -> Iterator[Running]:
-    running = Running(private_places(models.parent / "private", models))
-    try:
-        running.wait_serving()
+    with serving(private_places(models.parent / "private", models)) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(temporary(running.places))
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -24,6 +23,7 @@ from handlers.wire import oip_messages
 from scripts.gateway.routing import Canary, Mirror, Routing
 from scripts.places import ROOT
 from scripts.processes.scratch import Scratch
+from scripts.shadowing import collector
 from scripts.shadowing.collector import Collector, Mirrored
 from scripts.state import wanted
 from tests.server import endpoints
@@ -31,7 +31,7 @@ from tests.server.endpoints import BODY, answer
 from tests.server.fake_torchserve import message
 from tests.server.gatewayed import Gatewayed, eventually, routing
 from tests.server.load import Load
-from tests.server.running import Running, command, environment, private_places, temporary
+from tests.server.running import Running, command, environment, private_places, serving
 
 pytestmark = pytest.mark.server
 
@@ -93,8 +93,9 @@ def test_a_copy_says_all_that_a_worker_is_told(
         assert (done.status_code, done.headers["x-model-version"]) == (200, "1.0")
         (one,) = eventually(lambda: list(copies.taken))
     assert (one.protocol, one.body) == (protocol, body)
-    assert one.headers["content-type"] == "image/png"
-    assert "authorization" not in one.headers
+    raw = "application/octet-stream"  # what its bytes are, its protocol tells
+    assert one.headers["content-type"] == (raw if protocol else "image/png")
+    assert one.headers.keys() <= set(collector.TOLD)
 
 
 def test_a_message_of_the_open_inference_protocol_is_copied_as_its_worker_gets_it(
@@ -143,13 +144,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def node(models: Path) -> Iterator[Running]:
-    running = Running(private_places(models.parent / "private", models))
-    try:
-        running.wait_serving()
+    with serving(private_places(models.parent / "private", models)) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(temporary(running.places))
 
 
 def reported(path: Path) -> dict[str, Any]:

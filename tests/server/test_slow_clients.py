@@ -19,7 +19,7 @@ from scripts.config import Config
 from scripts.gateway import answering, bootstrap
 from tests.server.dawdlers import never_read, send_slowly
 from tests.server.fake_torchserve import Answer, Reset, Seen, handler_says
-from tests.server.gatewayed import Gatewayed, eventually, routing
+from tests.server.gatewayed import Gatewayed, eventually, routing, started
 from tests.server.load import Load
 from tests.server.test_gateway_limits import limited
 
@@ -63,12 +63,8 @@ def impatient(files: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "document", document)
         patch.setattr(answering, "IDLE", IDLE)
-        gatewayed = Gatewayed(tmp_path_factory.mktemp("impatient"))
-        try:
-            gatewayed.start()
+        with started(Gatewayed(tmp_path_factory.mktemp("impatient"))) as gatewayed:
             yield gatewayed
-        finally:
-            gatewayed.stop()
 
 
 @pytest.fixture

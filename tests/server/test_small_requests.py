@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +11,7 @@ import requests
 import torch
 from torch import nn
 
-from tests.server.running import Running, private_places, temporary
+from tests.server.running import Running, private_places, serving
 
 pytestmark = pytest.mark.server
 
@@ -62,13 +61,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     network = nn.Linear(4, 1, bias=False)
     nn.init.ones_(network.weight)
     torch.save(network.state_dict(), folder / "weights.pth")
-    running = Running(private_places(tmp_path_factory.mktemp("small"), models))
-    try:
-        running.wait_serving()
+    with serving(private_places(tmp_path_factory.mktemp("small"), models)) as running:
         yield running
-    finally:
-        running.stop()
-        shutil.rmtree(temporary(running.places))
 
 
 def test_a_worker_reads_its_messages_in_large_pieces(small: Running) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from scripts.errors import CommandError
 from scripts.places import Places
-from scripts.state import asking, durable, observed, wanted
+from scripts.processes.scratch import Scratch
+from scripts.state import asking, durable, mirrors, observed, wanted
+from scripts.state.admission import with_version
 from scripts.state.observed import SeenModel, SeenVersion, State
-from scripts.state.wanted import WantedModel
+from scripts.state.wanted import Wanted, WantedMirror, WantedModel
 from tests.fakes import Clock
 from tests.states import Follower, model, seen, store
 
@@ -96,6 +98,13 @@ def attempt(places: Places, end: Callable[[], object] = lambda: None, *, trying:
         end()
 
 
+def attempt_during(places: Places, change: Callable[[Wanted], Wanted]) -> None:
+    """A command that fails after this has changed."""
+    with asking.taken_back(places, "a"):
+        asking.ask(places, change)
+        refuse()
+
+
 def refuse() -> None:
     raise CommandError("its samples differ")
 
@@ -126,6 +135,35 @@ def test_what_fails_is_taken_back_and_waited_for_until_it_is_gone(
     now = asking.running(places)
     assert now.revision == wanted.load(places).revision
     assert "2.0" not in now.versions("a")
+
+
+@pytest.mark.usefixtures("supervised")
+@pytest.mark.parametrize(("kept", "left"), [(False, ["1.0"]), (True, ["1.0", "2.0"])])
+def test_a_comparison_that_ends_meanwhile_isnt_brought_back(
+    places: Places, clock: Clock, kept: bool, left: list[str]
+) -> None:
+    follower = Follower(places)
+    clock.each = follower.step
+    with Scratch("test-") as folder:
+        mirror = WantedMirror("2.0", 5.0, str(folder / "socket"), kept)
+        store(places, a=model("1.0", "2.0", mirror=mirror))
+
+        with pytest.raises(CommandError, match="its samples differ"):
+            attempt_during(places, lambda state: mirrors.without(state, "a", mirror.socket))
+        found = wanted.load(places).models["a"]
+    assert (list(found.versions), found.mirror) == (left, None)
+
+
+@pytest.mark.usefixtures("supervised")
+def test_a_comparison_that_goes_on_is_left_as_it_was(places: Places, clock: Clock) -> None:
+    follower = Follower(places)
+    clock.each = follower.step
+    with Scratch("test-") as folder:
+        mirror = WantedMirror("2.0", 5.0, str(folder / "socket"))
+        before = store(places, a=model("1.0", "2.0", mirror=mirror))
+        with pytest.raises(CommandError, match="its samples differ"):
+            attempt_during(places, lambda state: with_version(state, "a", "2.0", 3))
+        assert wanted.load(places).models == before.models
 
 
 @pytest.mark.usefixtures("supervised")

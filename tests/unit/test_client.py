@@ -795,8 +795,8 @@ def test_a_body_that_nobody_takes_is_cut_at_the_timeout(ask: Both) -> None:
     def sip(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection, suppress(OSError):
-            while not ended.wait(0.05):
-                connection.recv(2**16)
+            while not ended.wait(0.02):
+                connection.recv(2**18)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=sip, args=(listener,))
@@ -808,7 +808,7 @@ def test_a_body_that_nobody_takes_is_cut_at_the_timeout(ask: Both) -> None:
                     f"http://127.0.0.1:{listener.getsockname()[1]}",
                     "predict",
                     "some",
-                    b"x" * 2**25,
+                    b"x" * 2**27,
                     timeout=1,
                 )
             assert time.monotonic() - begun < 4

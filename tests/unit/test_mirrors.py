@@ -10,6 +10,7 @@ from scripts.processes.scratch import Scratch
 from scripts.promote import moved
 from scripts.serving import startup
 from scripts.state import mirrors
+from scripts.state.admission import with_version
 from scripts.state.wanted import WantedCanary, WantedMirror, WantedModel
 from scripts.unregister import marked
 from tests.states import model, state
@@ -70,6 +71,26 @@ def test_up_starts_without_mirrors() -> None:
 def test_nothing_that_leaves_is_mirrored_to() -> None:
     assert marked(state(a=of_dead()), "a", ["2"]).models["a"].mirror is None
     assert marked(state(a=of_dead()), "a", ["1", "2"]).models["a"].mirror is None
+
+
+def test_what_is_asked_for_meanwhile_stays_when_the_comparison_ends() -> None:
+    before = state(a=of_dead(), b=model("1"))
+    for found in (mirrors.keeping(before, "a", "2"), with_version(before, "a", "2", 1)):
+        after = mirrors.without(found, "a", DEAD.socket).models["a"]
+        assert (list(after.versions), after.mirror) == (["1", "2"], None)
+    for name, version in (("a", "1"), ("b", "2"), ("c", "2")):
+        assert mirrors.keeping(before, name, version) is before
+
+
+def test_of_what_is_restored_a_mirror_that_has_ended_is_no_part() -> None:
+    before, plain = of_dead(), model("1")
+    assert mirrors.restored(before, of_dead(kept=True)) == before
+    assert mirrors.restored(plain, before) == plain
+    for now in (plain, of_dead(socket="/another/socket")):
+        assert mirrors.restored(before, now) == plain
+        assert mirrors.restored(of_dead(kept=True), now) == model("1", "2")
+    canary = msgspec.structs.replace(before, canary=WantedCanary("2", 5.0))
+    assert mirrors.restored(canary, plain) == msgspec.structs.replace(canary, mirror=None)
 
 
 def test_only_ones_own_mirror_is_taken_away() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -199,6 +201,10 @@ def several(*inputs: object) -> bytes:
         (several({**ONE, "shape": [65, 2]}), "too_many_items", "64 items"),
         (several({**ONE, "shape": [0, 2], "data": []}), "empty_body", "empty"),
         (several({**ONE, "shape": [1.5]}), "wrong_type", "shape"),
+        (several({**ONE, "shape": None}), "wrong_type", "shape"),
+        (several({**ONE, "shape": [1] * 17}), "wrong_shape", "[1, 1, 1, 1, ...] of 17 dimensions"),
+        (several({**ONE, "shape": [1] * 400}), "wrong_shape", "1200 bytes long"),
+        (several({**ONE, "name": "x" * 9000}), "wrong_field", "'xxx"),
         (several({**ONE, "data": [1]}), "wrong_shape", "1 values"),
         (several({**ONE, "data": [1, 2, 3]}), "wrong_shape", "3 values"),
         (several({**ONE, "data": [[1, 2]]}), "wrong_shape", "nested 2 deep"),
@@ -211,8 +217,8 @@ def several(*inputs: object) -> bytes:
         (several({**ONE, "data": [1, True]}), "wrong_type", "$[1]"),
         (several({**ONE, "data": [1, None]}), "wrong_type", "$[1]"),
         (several({**ONE, "datatype": "INT32", "data": [1, 1.5]}), "wrong_type", "$[1]"),
-        (several({**ONE, "datatype": "INT8", "data": [1, 300]}), "not_finite", "too large"),
-        (several({**ONE, "datatype": "UINT8", "data": [1, -1]}), "not_finite", "too large"),
+        (several({**ONE, "datatype": "INT8", "data": [1, 300]}), "not_finite", "doesn't fit INT8"),
+        (several({**ONE, "datatype": "UINT8", "data": [1, -1]}), "not_finite", "doesn't fit UINT8"),
         (several({**ONE, "datatype": "BOOL", "data": [1, 0]}), "wrong_type", "$[0]"),
         (several({"name": "input", "datatype": "FP32", "shape": [2]}), "empty_body", "no data"),
         (several({**ONE, "parameters": {"binary_data_size": 8}}), "ambiguous_form", "both"),
@@ -280,7 +286,8 @@ def test_elements_of_other_lengths_than_they_say_are_refused(content: bytes) -> 
 
 def test_a_number_beyond_int64_is_refused() -> None:
     body, length = raw(np.array([0, 2**63], np.uint64).tobytes(), "UINT64")
-    assert refused(body, WHOLE, length).code == "not_finite"
+    error = refused(body, WHOLE, length)
+    assert (error.code, error.message) == ("not_finite", "a number doesn't fit int64")
     assert values(read(body, VECTOR, length)) == [[0, 2**63]]
 
 
@@ -295,6 +302,46 @@ def test_a_number_beyond_int64_is_refused() -> None:
 )
 def test_far_more_than_a_request_can_have_is_refused_before_it_is_built(body: bytes) -> None:
     assert refused(body, VECTOR).code in ("too_many_items", "wrong_shape")
+
+
+def test_nothing_is_built_of_a_shape_of_no_use() -> None:
+    """Commas of data that a large model could have, in the shape instead."""
+    large = model(TensorInput([1000, 1000]))
+    body = asked(shape=[1] * 500_000, data=[1])
+    assert peak(lambda: refused(body, large)) < 5 * len(body)
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Bytes that were taken at most."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_halves_are_those_of_a_raw_tensor(nested: bool) -> None:
+    """Also where rounding twice, or not at all, gives another number."""
+    numbers = np.array([[0.1, 1 / 3], [2049, 65519], [6e-8, -1e-9]])
+    data = numbers.tolist() if nested else numbers.ravel().tolist()
+    body, length = raw(numbers.astype("<f2").tobytes(), "FP16", [3, 2])
+    assert values(read(asked("input", "FP16", [3, 2], data=data), VECTOR)) == values(
+        read(body, VECTOR, length)
+    )
+
+
+def test_what_is_beyond_a_half_is_not_finite() -> None:
+    assert values(read(asked("input", "FP16", data=[70000, -70000]), VECTOR)) == [[np.inf, -np.inf]]
+
+
+@pytest.mark.parametrize("datatype", ["INT64", "UINT64", "FP64"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_wider_numbers_are_rounded_as_json_is(datatype: str, binary: bool) -> None:
+    array = np.array([16777217, 0]).astype(datatypes.NUMBERS[datatype])
+    body = raw(array.tobytes(), datatype) if binary else (asked("input", datatype, data=array.tolist()), None)
+    assert values(read(body[0], VECTOR, body[1])) == [[16777216, 0]]
 
 
 def test_nothing_arrived() -> None:

@@ -139,7 +139,12 @@ EIGHT = b"\0" * 8
         (message(raw=(EIGHT,), datatype="BYTES"), "wrong_type", "'BYTES'"),
         (message(fp32_contents=[1]), "wrong_shape", "1 values"),
         (message(fp32_contents=[1, 2], fp64_contents=[1, 2]), "wrong_type", "fp64_contents"),
-        (message(datatype="INT8", int_contents=[1, 300]), "not_finite", "too large"),
+        (message(datatype="INT8", int_contents=[1, 300]), "not_finite", "doesn't fit INT8"),
+        (message(datatype="UINT8", uint_contents=[1, 300]), "not_finite", "doesn't fit UINT8"),
+        (message((1,) * 17, (EIGHT,)), "wrong_shape", "[1, 1, 1, 1, ...] of 17 dimensions"),
+        (message((1,) * 201, (EIGHT,)), "wrong_shape", "201 bytes long"),
+        (message(int64_contents=[1] * 2281, datatype="INT64"), "too_many_items", "64 items"),
+        (message(raw=(EIGHT,), name="x" * 9000), "wrong_field", "'xxx"),
         (message(datatype="FP16", fp32_contents=[1, 2]), "wrong_type", "FP16"),
     ],
 )
@@ -161,6 +166,41 @@ def test_what_is_wrong_is_named(body: bytes, code: str, named: str) -> None:
 )
 def test_far_more_than_a_request_can_have_is_refused(body: bytes) -> None:
     assert refused(body, VECTOR).code in ("too_many_items", "wrong_shape", "wrong_type")
+
+
+def test_a_shape_of_one_field_each_is_counted_too() -> None:
+    """As encoders of proto2 write it: no field is long."""
+    unpacked = b"\x0a\x05input\x12\x04FP32" + b"\x18\x01" * 17
+    error = refused(b"\x2a" + bytes([len(unpacked)]) + unpacked, VECTOR)
+    assert (error.code, "17 dimensions" in error.message) == ("wrong_shape", True)
+
+
+def test_contents_in_many_pieces_are_counted_together() -> None:
+    """Pieces of one packed field are joined."""
+    piece = b"\x1a\x64" + b"\x01" * 100
+    assert len(ModelInferRequest.FromString(tensor_of(piece * 2)).inputs[0].contents.int64_contents) == 200
+    assert refused(tensor_of(piece * 22), VECTOR).code == "wrong_shape"
+    assert refused(tensor_of(piece * 24), VECTOR).code == "too_many_items"
+
+
+def tensor_of(contents: bytes) -> bytes:
+    """A request whose only input has these contents, of INT64."""
+    head = ModelInferRequest.InferInputTensor(name="input", datatype="INT64", shape=(2,)).SerializeToString()
+    tensor = head + b"\x2a" + varint(len(contents)) + contents
+    return b"\x2a" + varint(len(tensor)) + tensor
+
+
+def varint(number: int) -> bytes:
+    """Of less than 2**14."""
+    return bytes([number & 0x7F | 0x80, number >> 7])
+
+
+def test_as_many_numbers_as_a_request_can_have_pass_in_their_longest_form() -> None:
+    body = message((64, 2), datatype="INT64", int64_contents=[-1] * 128)
+    assert values(read(body, WHOLE)) == [[-1, -1]] * 64
+    large = model(TensorInput([5000]))
+    found = values(read(message((64, 5000), datatype="INT64", int64_contents=[-1] * 320_000), large))
+    assert found == [[-1] * 5000] * 64
 
 
 def answered(*numbers: float) -> Answered:

@@ -10,9 +10,11 @@ from rich.console import Console
 from scripts import register
 from scripts.errors import CommandError
 from scripts.places import Places
-from scripts.state import observed, wanted
+from scripts.processes.scratch import Scratch
+from scripts.state import asking, mirrors, observed, wanted
 from scripts.state.admission import MARGIN, Failed
 from scripts.state.observed import SeenModel, SeenVersion
+from scripts.state.wanted import WantedMirror
 from tests.fakes import Clock
 from tests.states import Follower, model, pack, printed, seen, store
 
@@ -75,6 +77,32 @@ def test_what_is_seen_still_and_isnt_wanted_any_more_is_registered(places: Place
     observed.publish(places, seen(1, a=SeenModel("1.0", both)))
     assert register.register(places, "a", console) == 0
     assert versions(places) == ["1.0", "2.0"]
+
+
+@pytest.mark.usefixtures("follower")
+def test_what_a_comparison_only_had_brought_up_is_registered_for_itself(
+    places: Places, console: Console, clock: Clock
+) -> None:
+    with Scratch("test-") as folder:
+        mirror = WantedMirror("2.0", 5.0, str(folder / "socket"))
+        store(places, a=model("1.0", "2.0", workers=2, mirror=mirror))
+        clock.sleep(1)
+        assert register.register(places, "a", console) == 0
+        assert "a 2.0 is registered already" in printed(console)
+        asking.ask(places, lambda state: mirrors.without(state, "a", mirror.socket))
+    assert versions(places) == ["1.0", "2.0"]
+
+
+@pytest.mark.usefixtures("follower")
+def test_what_a_killed_comparison_has_left_comes_up_anew(
+    places: Places, console: Console, clock: Clock
+) -> None:
+    with Scratch("test-") as folder:
+        store(places, a=model("1.0", "2.0", workers=2, mirror=WantedMirror("2.0", 5.0, str(folder / "s"))))
+        clock.sleep(1)
+    assert register.register(places, "a", console) == 0
+    assert "a 2.0: READY" in printed(console)
+    assert (versions(places), wanted.load(places).models["a"].mirror) == (["1.0", "2.0"], None)
 
 
 def test_without_a_supervisor_it_is_told_before_anything_is_packed(

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import Any, get_args
+from urllib.parse import quote
 
 import msgspec
 import pytest
 from rich.console import Console
 
+import scripts.shadow
 from handlers.recipe import Tolerance
+from handlers.serve import MODEL_VERSION
 from handlers.wire.types import PROTOCOL
-from scripts import canary
+from scripts import canary, register
 from scripts.calling.inference import Reply
 from scripts.errors import CommandError
 from scripts.places import Places
@@ -30,15 +33,16 @@ from scripts.shadow import Asked, shadow
 from scripts.shadowing import collector, kept, report
 from scripts.shadowing.collector import Collector, Mirrored
 from scripts.shadowing.comparing import compared
-from scripts.shadowing.difference import Difference
+from scripts.shadowing.difference import Difference, Kind
 from scripts.shadowing.kept import Kept
+from scripts.shadowing.passes import VERSION
 from scripts.shadowing.tally import Tally
 from scripts.state import asking, wanted
 from scripts.state.admission import Failed
 from scripts.state.observed import SeenVersion
 from scripts.state.wanted import WantedMirror, WantedModel
 from tests.fakes import Clock
-from tests.server.fake_torchserve import Answer, FakeTorchServe, Reset, Seen
+from tests.server.fake_torchserve import Answer, FakeTorchServe, Reset, Seen, torchserve_says
 from tests.server.running import free_ports, private_places
 from tests.states import Follower, model, pack, printed, store
 
@@ -83,6 +87,7 @@ def listening() -> Iterator[tuple[Collector, Copying]]:
 def test_a_copy_is_taken_with_the_headers_that_count() -> None:
     with listening() as (found, connection):
         told = {"content_type": "image/png", "authorization": "secret", "x_request_id": "1", "x_api_key": "k"}
+        told |= {"x_pthserve_peer": "192.0.2.7", "x_pthserve_caller": "alice"}
         assert connection.copy(b"abc", **told, **{PROTOCOL.replace("-", "_"): "oip"}) == 202
         assert connection.copy(iter([b"ab", b"cd"]), transfer_encoding="chunked") == 202
         first, second = found.taken.get_nowait(), found.taken.get_nowait()
@@ -121,8 +126,18 @@ def test_a_path_too_long_for_a_socket_is_said(tmp_path: Path) -> None:
         Collector(tmp_path / ("x" * 100), LIMIT)
 
 
-def said(status: int, body: bytes = b"{}") -> Reply:
-    return Reply(status, body, "application/json")
+def said(status: int, body: bytes = b"{}", **headers: str) -> Reply:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return Reply(status, body, "application/json", {VERSION: "1", **named})
+
+
+def torchserve_said(status: int) -> Reply:
+    """In the version's place."""
+    return Reply(status, b'{"code": 1}', "application/json", {})
+
+
+def test_a_worker_tells_itself_from_torchserve_by_that_header() -> None:
+    assert VERSION == MODEL_VERSION
 
 
 @pytest.mark.parametrize(
@@ -134,10 +149,17 @@ def said(status: int, body: bytes = b"{}") -> Reply:
         (said(400, b'{"request_id": "a"}'), said(400, b'{"request_id": "b"}'), "equal"),
         (said(400, b'{"error": "x"}'), said(400, b'{"error": "y"}'), "form"),
         (said(500), said(500), "unanswered"),
-        (said(200), said(503), "unanswered"),
-        (said(503), said(200), "unanswered"),
-        (said(200), None, "unanswered"),
-        (None, said(200), "unanswered"),
+        (said(503), said(503), "unanswered"),
+        (said(200), said(503), "status"),
+        (said(503), said(200), "status"),
+        (said(200), None, "candidate_silent"),
+        (None, said(200), "serving_silent"),
+        (None, None, "unanswered"),
+        (said(200), torchserve_said(404), "candidate_silent"),
+        (said(503), torchserve_said(503), "candidate_silent"),
+        (torchserve_said(404), said(400), "serving_silent"),
+        (torchserve_said(404), torchserve_said(404), "unanswered"),
+        (torchserve_said(500), None, "unanswered"),
         (said(200, b"\xff"), said(200, b"\xff"), "equal"),
         (said(200, b"\xff"), said(200, b"\xfe"), "form"),
         (said(200, b"[1.0]"), said(200, b"[1.5]"), "numbers"),
@@ -145,6 +167,23 @@ def said(status: int, body: bytes = b"{}") -> Reply:
 )
 def test_statuses_come_before_what_is_said(serving: Reply | None, candidate: Reply | None, kind: str) -> None:
     assert compared(serving, candidate, "", Tolerance()).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("serving", "candidate", "kind"),
+    [
+        (
+            '{"error": {"code": "a"}, "request_id": "1"}',
+            '{"error": {"code": "a"}, "request_id": "2"}',
+            "equal",
+        ),
+        ('{"error": {"code": "a"}}', '{"error": {"code": "b"}}', "form"),
+        ("cut off {", "cut off [", "form"),
+    ],
+)
+def test_refusals_over_grpc_differ_by_their_messages(serving: str, candidate: str, kind: str) -> None:
+    replies = (said(400, b"", grpc_status="3", grpc_message=quote(one)) for one in (serving, candidate))
+    assert compared(*replies, "oip_grpc", Tolerance()).kind == kind
 
 
 def test_the_tally_has_the_largest_and_the_median_of_each_kind() -> None:
@@ -160,6 +199,16 @@ def test_the_tally_has_the_largest_and_the_median_of_each_kind() -> None:
     assert (kinds["status"].largest, kinds["status"].median) == (None, None)
     assert (tally.all().requests, tally.all().largest, tally.all().median) == (8, 0.5, 0.1)
     assert report.line(tally, 7) == "8 looked at, 3 equal, 5 differ, numbers by 0.5 at most, 7 not looked at"
+
+
+def test_what_isnt_known_to_differ_isnt_said_to() -> None:
+    tally = Tally()
+    for kind in get_args(Kind):
+        tally.add(Difference(kind))
+    assert report.line(tally, 0) == (
+        "9 looked at, 1 equal, 6 differ, 1 without an answer from either, 1 that couldn't be compared, "
+        "0 not looked at"
+    )
 
 
 def test_the_worst_are_kept_and_the_milder_make_room(tmp_path: Path) -> None:
@@ -187,6 +236,25 @@ def test_the_worst_are_kept_and_the_milder_make_room(tmp_path: Path) -> None:
     )
 
 
+def test_one_that_alone_is_silent_is_kept_and_makes_room_first(tmp_path: Path) -> None:
+    found = Kept(tmp_path / "worst", 1)
+    one = Mirrored({}, b"request")
+    found.offer(one, said(200, b"[1]"), None, Difference("candidate_silent", what="a"))
+    folder = found.folder / "000001-candidate_silent"
+    assert sorted(path.name for path in folder.glob("*.body")) == ["request.body", "serving.body"]
+    assert "candidate" not in json.loads((folder / "difference.json").read_bytes())
+    found.offer(one, said(200, b"[1]"), said(200, b"[2]"), Difference("numbers", 0.1, "b"))
+    found.offer(one, None, said(200, b"[2]"), Difference("serving_silent", what="c"))
+    assert [look.what for look in found.worst()] == ["b"]
+
+
+def test_of_a_refusal_over_grpc_its_message_is_kept(tmp_path: Path) -> None:
+    found = Kept(tmp_path / "worst", 1)
+    refused = said(400, b"", grpc_message=quote('{"error": "ö"}'))
+    found.offer(Mirrored({}, b""), said(200), refused, Difference("status"))
+    assert (found.folder / "000001-status" / "candidate.body").read_text() == '{"error": "ö"}'
+
+
 def test_of_what_is_large_only_the_difference_is_kept(tmp_path: Path) -> None:
     found = Kept(tmp_path / "worst", 2)
     large = Mirrored({}, b"x" * (kept.LARGE - 3))
@@ -211,7 +279,11 @@ def places(tmp_path: Path) -> Places:
 
 def versions_say(**said: Any) -> Callable[[Seen], Answer | Reset]:
     """An answer of each version, "v1" and so on."""
-    return lambda seen: Answer(200, json.dumps(said[f"v{seen.version}"]).encode())
+    return lambda seen: answer_of(seen, said[f"v{seen.version}"])
+
+
+def answer_of(seen: Seen, body: Any, status: int = 200) -> Answer:
+    return Answer(status, json.dumps(body).encode(), {VERSION: seen.version})
 
 
 @pytest.fixture
@@ -292,6 +364,95 @@ def test_equal_answers_keep_nothing(places: Places, torchserve: FakeTorchServe, 
     told = json.loads(file.read_bytes())
     assert (told["kinds"].keys(), told["kept"], told["worst"]) == ({"equal"}, "", [])
     assert told["percent"] == 50.0
+
+
+def silent(seen: Seen) -> Answer | Reset:
+    return Reset()
+
+
+def out_of_memory(seen: Seen) -> Answer:
+    return answer_of(seen, {"error": {"code": "out_of_memory"}}, 503)
+
+
+def unregistered(seen: Seen) -> Answer:
+    return torchserve_says(404, "ModelVersionNotFoundException", "Model version: 2 does not exist")
+
+
+def unreadable(seen: Seen) -> Answer:
+    return answer_of(seen, {"values": [10**400]})
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "told"),
+    [
+        (silent, "candidate_silent", "no answer from the candidate alone"),
+        (unregistered, "candidate_silent", "no answer from the candidate alone"),
+        (out_of_memory, "status", "status differs"),
+        (unreadable, "uncompared", "couldn't be compared"),
+    ],
+)
+@pytest.mark.usefixtures("follower")
+def test_a_candidate_that_never_answers_well_is_told(
+    places: Places,
+    torchserve: FakeTorchServe,
+    console: Console,
+    says: Callable[[Seen], Answer | Reset],
+    kind: str,
+    told: str,
+) -> None:
+    torchserve.says = lambda seen: says(seen) if seen.version == "2" else answer_of(seen, {"values": [1.0]})
+    Callers(places).start()
+    assert shadow(places, "a", "2", Asked(100.0, requests=5), console) == 0
+    (file,) = (path for path in (places.state / "shadows").iterdir() if path.suffix == ".json")
+    found = json.loads(file.read_bytes())
+    assert {one: many["requests"] for one, many in found["kinds"].items()} == {kind: 5}
+    assert {one["kind"] for one in found["worst"]} == {kind}
+    assert told in printed(console)
+
+
+@pytest.mark.parametrize("more", [2, 10**6], ids=["who looks waits for the last", "there is no last"])
+@pytest.mark.usefixtures("follower", "torchserve")
+def test_a_collector_that_has_died_ends_it(
+    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    made: list[Collector] = []
+
+    def making(path: Path, most: int) -> Collector:
+        made.append(Collector(path, most))
+        return made[0]
+
+    monkeypatch.setattr(scripts.shadow, "Collector", making)
+    Callers(places, after=lambda: made[0].stop(), count=3).start()
+    assert shadow(places, "a", "2", Asked(100.0, seconds=20, requests=3 + more), console) == 1
+    (file,) = (path for path in (places.state / "shadows").iterdir() if path.suffix == ".json")
+    assert json.loads(file.read_bytes())["ended"] == "broken"
+    assert "nothing could be looked at any more" in printed(console)
+    assert mirror_of(places) is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.usefixtures("follower")
+def test_nobody_left_who_looks_ends_it(
+    places: Places, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(scripts.shadow, "Passes", failing)
+    assert shadow(places, "a", "2", Asked(100.0, seconds=20), console) == 1
+    assert "nothing could be looked at any more" in printed(console)
+
+
+@pytest.mark.usefixtures("follower")
+def test_registered_during_it_a_candidate_stays(
+    places: Places, torchserve: FakeTorchServe, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register, "archived", lambda *_: ("a", "2"))
+    Callers(places, after=lambda: register.register(places, "a", console), count=3).start()
+    assert shadow(places, "a", "2", Asked(100.0, seconds=3), console) == 0
+    assert "a 2 is registered already" in printed(console)
+    found = wanted.load(places).models["a"]
+    assert (found.default, list(found.versions), found.mirror) == ("1", ["1", "2"], None)
 
 
 @pytest.mark.usefixtures("follower")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handlers.errors import BadInput
+from handlers.wire import oip_grpc, oip_json
 from handlers.wire.oip_messages import message
 from scripts.calling.inference import Reply
 from scripts.shadowing.reading import Unreadable, read
@@ -82,9 +84,21 @@ def test_outputs_without_labels_stand_by_their_names() -> None:
     }
 
 
-def test_an_error_of_either_protocol_is_read_as_json() -> None:
-    assert read(reply(b'{"error": "no such input"}'), "oip_grpc") == {"error": "no such input"}
-    assert read(reply(b'{"error": "no such input"}'), "oip") == {"error": "no such input"}
+def test_refusals_are_read_alike_though_grpc_has_them_in_a_header() -> None:
+    failed = BadInput("no such input: “y”", code="no_input", hint="send x")
+    for protocol, refused in (
+        ("oip", oip_json.refuse("r", failed)),
+        ("oip_grpc", oip_grpc.refuse("r", failed)),
+    ):
+        told = str(read(Reply(400, refused.body, refused.content_type, refused.headers), protocol))
+        assert "no such input: “y”" in told
+        assert "request_id" not in told
+    assert refused.body == b"", "as gRPC has it"
+
+
+def test_parameters_may_be_null_as_protobuf_writes_what_isnt_there() -> None:
+    listed = [{"name": "a", "datatype": "FP32", "shape": [1], "data": [1.5], "parameters": None}]
+    assert read(reply(json.dumps(outputs(outputs=listed)).encode()), "oip") == {"a": ["FP32", [1], [1.5]]}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +107,9 @@ def test_an_error_of_either_protocol_is_read_as_json() -> None:
         (b"\xff\xd8picture", ""),
         (b"", ""),
         (b"\xff\xff\xff", "oip_grpc"),
+        (b"", "oip_grpc"),
+        (b'{"outputs": [null]}', "oip"),
+        (b'{"outputs": [{"name": "a", "datatype": "FP32", "shape": [1], "parameters": "none"}]}', "oip"),
         (b'{"outputs": [{"name": "a", "datatype": "FP32", "shape": [1]}]}', "oip"),
         (
             b'{"outputs": [{"name": "a", "datatype": "BF16", "shape": [1],'

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+import tracemalloc
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,47 @@ def test_far_too_many_lists_are_refused_whether_they_are_counted_or_read(count: 
     assert error.code == ("too_many_items" if count > 1024 else "wrong_shape")
 
 
+def test_names_that_no_items_have_are_counted_and_not_built() -> None:
+    body = json.dumps({"input": [1, 2], **{str(number): 0 for number in range(50_000)}}).encode()
+    assert peak(lambda: refused(body, vectors(2))) < 3 * len(body)
+    error = refused(body, vectors(2))
+    assert (error.code, error.status) == ("too_many_items", 413)
+    assert "more names than 1024 items" in error.message
+
+
+def test_as_many_names_as_items_can_have_are_none_too_many() -> None:
+    content = PNG + b"\0" * 100
+    url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    for sent in ({"image": [{"image": {"b64": url}}] * 1024}, [{"image": {"b64": url}}] * 1024):
+        assert contents(read(json.dumps(sent).encode(), PICTURES)) == [content] * 1024
+
+
+def test_large_numbers_and_pictures_under_one_name_are_read() -> None:
+    numbers = list(range(100_000))
+    assert values(read(json.dumps({"input": numbers}).encode(), vectors(100_000))) == [numbers]
+    content = PNG + b"\0" * 2**18
+    body = json.dumps({"image": base64.b64encode(content).decode()}).encode()
+    assert contents(read(body, PICTURES)) == [content]
+
+
+@pytest.mark.parametrize("inside", [b"1", b'{"a":1}'])
+def test_nothing_is_built_of_lists_that_nest_otherwise(inside: bytes) -> None:
+    body = b"[[[[" + (inside + b",") * 100_000 + inside + b"]]]]"
+    assert peak(lambda: refused(body, vectors(2))) < 4 * len(body)
+    assert refused(body, vectors(2)).code == "wrong_shape"
+    assert refused(body[:-1], vectors(2)).code == "bad_json"
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Bytes that were taken at most."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_json_that_says_it_is_an_image_is_none() -> None:
     assert refused(b"{}", PICTURES, "image/png").code == "bad_image"
 
@@ -226,7 +268,8 @@ def test_whole_numbers_stay_exact_where_they_are_declared() -> None:
     assert values(read(f"[{most}, -5]".encode(), whole)) == [[most, -5]]
     assert values(read(saved(np.array([most, -5])), whole)) == [[most, -5]]
     assert values(read(saved(np.array([7, 5], "|u1")), whole)) == [[7, 5]]
-    assert refused(f"[{most + 1}, 0]".encode(), whole).code == "not_finite"
+    error = refused(f"[{most + 1}, 0]".encode(), whole)
+    assert (error.code, error.message) == ("not_finite", "a number doesn't fit int64")
     assert refused(b"[1.5, 0]", whole).code == "wrong_type"
     assert refused(saved(np.array([1.5, 0])), whole).code == "wrong_type"
     assert refused(saved(np.array([2**63, 0], np.uint64)), whole).code == "wrong_type"
