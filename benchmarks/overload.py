@@ -40,6 +40,8 @@ CALM_SECONDS = 5.0
 OTHER_RATE = 20.0  # requests a second
 NORMAL = 2.0
 """Times the calm p99: answered within that, a request counts as normal."""
+WATCHED = 11
+"""Seconds afterwards that are looked at, one by one."""
 
 
 class Step(Struct, frozen=True):
@@ -57,12 +59,11 @@ class Step(Struct, frozen=True):
     """Neither answered nor refused."""
     accepted: tuple[float, float]
     """p50 and p99."""
-    refused: float
-    """p99."""
+    refused: tuple[float, float]
     other: tuple[float, float]
     other_failed: int
     normal_after: float
-    """Seconds after the last arrival until every answer is as soon as normally."""
+    """See `normal_after`."""
 
 
 class Overload(Struct, frozen=True):
@@ -120,10 +121,9 @@ async def _step(
         slow.arrive(factor * capacity, asked), other.arrive(OTHER_RATE, asked)
     )
     ended = max(one.due for one in found)
-    after = await slow.arrive(CALM * capacity, CALM_SECONDS)
+    after = await slow.arrive(CALM * capacity, WATCHED)  # begins when the last of those before has ended
     goodput = _rate(found, SETTLED, asked)
     refusals = [one for one in found if one.refused]
-    hurried = [one.due - ended for one in after if not one.good or one.seconds * 1e3 > NORMAL * calm]
     return Step(
         factor,
         offered=len(found) / (ended - min(one.due for one in found)),
@@ -133,11 +133,32 @@ async def _step(
         ill_refused=sum(not one.retry_after or b'"overloaded"' not in one.body for one in refusals),
         lost=sum(not one.good and not one.refused for one in found),
         accepted=_ms([one.seconds for one in found if one.good]),
-        refused=_ms([one.seconds for one in refusals])[1],
+        refused=_ms([one.seconds for one in refusals]),
         other=_ms([one.seconds for one in beside if one.good]),
         other_failed=sum(not one.good for one in beside),
-        normal_after=max(hurried, default=0.0),
+        normal_after=normal_after(found, after, calm),
     )
+
+
+def normal_after(found: Sequence[Arrival], after: Sequence[Arrival], calm: float) -> float:
+    """Seconds from the last arrival of `found` until all is answered, and half of it as soon as normally.
+
+    By whole seconds of `after`, since a single late one says nothing, and no sooner than the last of `found`
+    has ended. inf where it isn't so in the last second that was looked at.
+    """
+    arrived, drained = max(one.due for one in found), max(one.ended for one in found)
+    first = min(one.due for one in after)
+    seconds = list[list[Arrival]]([] for _ in range(WATCHED))
+    for one in after:
+        seconds[min(int(one.due - first), WATCHED - 1)].append(one)
+    ill = [number for number, those in enumerate(seconds) if those and not _normal(those, calm)]
+    if not ill:
+        return drained - arrived
+    return float("inf") if ill[-1] == WATCHED - 1 else first + ill[-1] + 1 - arrived
+
+
+def _normal(those: Sequence[Arrival], calm: float) -> bool:
+    return all(one.good for one in those) and _ms([one.seconds for one in those])[0] <= NORMAL * calm
 
 
 def _rate(found: Sequence[Arrival], begin: float, end: float) -> float:
@@ -166,7 +187,7 @@ def table(found: Overload) -> str:
     for step in found.steps:
         lines.append(
             f"| {step.factor:g}x, {step.offered:.0f}/s | {step.goodput:.0f} | {step.share:.0%} "
-            f"| {step.refusals} | {step.accepted[0]:.0f}, {step.accepted[1]:.0f} | {step.refused:.1f} "
+            f"| {step.refusals} | {step.accepted[0]:.0f}, {step.accepted[1]:.0f} | {step.refused[1]:.1f} "
             f"| {step.other[0]:.1f}, {step.other[1]:.1f} ({step.other_failed}) | {step.normal_after:.1f} |"
         )
     return "\n".join(lines).replace("nan", "-")

@@ -24,6 +24,9 @@ GIVEN = {
 }
 """Options of `up`, and the lines of config.properties that they stand for."""
 
+LARGEST_LIMIT = 2**32 - 1
+"""Bytes of a body: Envoy counts them in so many bits."""
+
 HTTP = ("inference", "management", "metrics")
 GRPC = ("inference", "management")
 
@@ -79,7 +82,11 @@ class Config(Struct, frozen=True):
     @property
     def gateway_limit(self) -> int:
         """Bytes of a body."""
-        return self._number("gateway_max_request_size", "must be a whole number of bytes")
+        key = "gateway_max_request_size"
+        number = self._number(key, "must be a whole number of bytes")
+        if not 0 < number <= LARGEST_LIMIT:
+            raise self._wrong(key, f"must be from 1 to {LARGEST_LIMIT}")
+        return number
 
     @property
     def gateway_keys(self) -> Path | None:
@@ -122,6 +129,11 @@ class Config(Struct, frozen=True):
     def gateway_wait(self) -> float:
         """Seconds that a request may wait for those before it; 0: however long."""
         return self._number("gateway_wait", "must be a whole number of ms") / 1000
+
+    @property
+    def queue(self) -> int:
+        """Requests that wait for a worker of one model; what waits beyond it TorchServe refuses itself."""
+        return self._number("job_queue_size", "must be a whole number of requests")
 
     def gateway_addresses(self) -> list[Address]:
         return [self.gateway, self.gateway_metrics]

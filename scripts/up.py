@@ -80,14 +80,22 @@ def check_doors(settings: Config, *, gateway: bool, insecure: bool) -> None:
     asks = settings.gateway_keys or settings.gateway_certificate or settings.gateway_tracing
     if not gateway and asks is not None:
         raise CommandError("keys, TLS and tracing are the gateway's", hint="leave out --no-gateway")
-    if insecure or settings.gateway_keys is not None or settings.gateway_client_authorities is not None:
+    if insecure:
         return
-    for address in [settings.gateway] if gateway else [settings.inference, settings.grpc_inference]:
+    guarded = settings.gateway_keys is not None or settings.gateway_client_authorities is not None
+    within, with_keys = "keep it on 127.0.0.1", "give --keys FILE (docs/limits.md)"
+    if gateway:
+        doors = {} if guarded else {settings.gateway: with_keys}
+        doors[settings.gateway_metrics] = within
+    else:
+        doors = dict.fromkeys((settings.inference, settings.grpc_inference), "leave out --no-gateway")
+    doors |= {address: within for address in settings.addresses() if address not in doors}
+    for address, remedy in doors.items():
         if not ip_address(ports.numeric(address)[0]).is_loopback:
-            with_keys = "give --keys FILE (docs/limits.md)" if gateway else "leave out --no-gateway"
             raise CommandError(
-                f"{address.host}:{address.port} is open to other machines, and asks nobody for a key",
-                hint=f"{with_keys}, or --insecure where the network lets in nobody else",
+                f"{address.host}:{address.port} ({address.key}) is open to other machines, "
+                "and asks nobody for a key",
+                hint=f"{remedy}, or --insecure where the network lets in nobody else",
             )
 
 
@@ -96,7 +104,7 @@ def curl_options(settings: Config) -> str:
     asked = {
         '-H "x-api-key: $PTHSERVE_KEY"': settings.gateway_keys,
         '--cacert "$PTHSERVE_CA"': settings.gateway_certificate,
-        "--cert CERTIFICATE --key KEY": settings.gateway_client_authorities,
+        '--cert "$PTHSERVE_CERT" --key "$PTHSERVE_CERT_KEY"': settings.gateway_client_authorities,
     }
     return " ".join(option for option, path in asked.items() if path is not None)
 

@@ -121,5 +121,10 @@ def settings(**addresses: str) -> Any:
     named: Mapping[str, str] = {"gateway": "8000", "inference": "8080", "grpc_inference": "7070", **addresses}
     urls = {name: SimpleNamespace(url=f"http://127.0.0.1:{port}") for name, port in named.items()}
     return SimpleNamespace(
-        gateway_keys=None, gateway_limit=1_000_000, gateway_wait=0.25, gateway_certificate=None, **urls
+        gateway_keys=None,
+        gateway_limit=1_000_000,
+        gateway_wait=0.25,
+        gateway_certificate=None,
+        queue=200,
+        **urls,
     )

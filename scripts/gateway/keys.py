@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import yaml
 from msgspec import Meta, Struct
 
+from handlers.recipe import UniqueKeyLoader
 from handlers.recipe.structs import Name
 from scripts.errors import CommandError
 from scripts.gateway.routing import Caller
@@ -81,11 +83,12 @@ class KeyFile:
 def parsed(text: bytes, path: Path) -> tuple[Caller, ...]:
     """By name; raises CommandError, which says nothing of a key."""
     try:
-        listed = msgspec.yaml.decode(text, type=Listed)
+        listed = msgspec.convert(yaml.load(text, Loader=UniqueKeyLoader), Listed)
     except msgspec.ValidationError as error:
         raise CommandError(f"{shown(path)}: {error}", hint=HOW) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"{shown(path)} is no YAML{_line(error)}", hint=HOW) from None
+    except (yaml.YAMLError, ValueError) as error:
+        twice = "has a name twice" if "is given twice" in str(error) else "is no YAML"
+        raise CommandError(f"{shown(path)} {twice}{_line(error)}", hint=HOW) from None
     callers = tuple(_caller(name, given, path) for name, given in sorted(listed.callers.items()))
     whose: dict[str, str] = {}
     for caller in callers:

@@ -30,7 +30,10 @@ def envoys_own(limit: int) -> list[tuple[str, Reply]]:
     bad, http = "bad_request", "the request isn't valid HTTP"
     return [
         ("response.code == 401", replies.UNAUTHORIZED),
-        ("response.code == 403", replies.FORBIDDEN),
+        (
+            "response.code == 403 && response.code_details.startsWith('rbac')",
+            replies.FORBIDDEN,
+        ),  # not Upgrade's
         ("response.code == 429", replies.RATE_LIMITED),
         ("response.code == 413", replies.too_large(limit)),
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import ssl
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from scripts.places import shown
 SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 FOLDER = "certificates"
 HOW = "give both as PEM: first the server's certificate, then those that it was signed by"
+
+EC_KEY = bytes.fromhex("06072a8648ce3d0201")  # of ASN.1, as certificates hold it; a curve's name follows
+CURVES = tuple(map(bytes.fromhex, ("06082a8648ce3d030107", "06052b81040022", "06052b81040023")))
+"""P-256, P-384 and P-521: Envoy takes no other, and would go on with what it had."""
 
 
 class Secrets(Struct, frozen=True):
@@ -124,6 +129,15 @@ def _check(secrets: Secrets, config: Config, folder: Path) -> None:
     finally:
         certificate.unlink(missing_ok=True)
         key.unlink(missing_ok=True)
+    leaf = re.search(
+        b"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", secrets.certificate, re.DOTALL
+    )
+    der = ssl.PEM_cert_to_DER_cert(leaf[0].decode("ascii")) if leaf else b""
+    if EC_KEY in der and not any(EC_KEY + curve in der for curve in CURVES):
+        raise CommandError(
+            f"{config.gateway_certificate}: its key is on a curve that the gateway doesn't speak",
+            hint="make the key with RSA (2048 bits or more), or on P-256, P-384 or P-521",
+        )
     if config.gateway_client_authorities is not None:
         try:
             context.load_verify_locations(cadata=secrets.authorities.decode("ascii"))

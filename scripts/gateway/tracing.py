@@ -17,10 +17,12 @@ NAME, NUMBER = (
 
 ASKED = {
     "command": "CEL",
-    "param": "re.capture(request.headers[xds.cluster_name == 'whole' ? 'x-pthserve-path' : 'none'],"
+    "param": "re.capture(request.headers[xds.cluster_name == 'whole' && 'x-model-version' in response.headers"
+    " ? 'x-pthserve-path' : 'none'],"
     " '/(?:predictions|v[12]/models)/([A-Za-z0-9_.-]+).*')",
 }
-"""The model of a request that goes to be read whole. No others': callers could invent any number of names."""
+"""The model of a request that was read whole, once a version has answered it. No others': callers could
+invent any number of names."""
 
 METHOD = {"command": "REQ", "param": ":METHOD"}
 

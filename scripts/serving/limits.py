@@ -16,12 +16,10 @@ from handlers.cores import cores, threads
 from handlers.execution import Execution
 from handlers.recipe import Recipe
 
-QUEUE = 200
-"""TorchServe's job_queue_size (config.properties): what waits beyond it, it would refuse itself."""
 
-
-def requests(recipe: Recipe, workers: int, execution: Execution | None, wait: float) -> int:
-    """Of one protocol, none of which waits longer than `wait` seconds and a batch.
+def requests(recipe: Recipe, workers: int, execution: Execution | None, *, wait: float, queue: int) -> int:
+    """Of one protocol, none of which waits longer than `wait` seconds and a batch; and what TorchServe's
+    `queue` takes.
 
     0, no limit but TorchServe's queue, where nothing was measured, or it may wait however long.
     """
@@ -31,7 +29,7 @@ def requests(recipe: Recipe, workers: int, execution: Execution | None, wait: fl
     if not wait or not running or execution is None or execution.batch_seconds <= 0:
         return 0
     waiting = math.ceil(capacity(recipe, workers, execution.batch_seconds) * wait)
-    return min(rounded(2 * running + waiting), running + QUEUE)
+    return min(rounded(2 * running + waiting), running + queue)
 
 
 def capacity(recipe: Recipe, workers: int, batch_seconds: float) -> float:

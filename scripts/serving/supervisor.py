@@ -155,8 +155,8 @@ class Supervisor:
             self.node.unrouted()
 
     def _routing(self) -> Routing:
-        wait = self._config.gateway_wait
-        routing = views.routing(self.node, self._wanted, self._phase, alive=self._up, wait=wait)
+        wait, queue = self._config.gateway_wait, self._config.queue
+        routing = views.routing(self.node, self._wanted, self._phase, alive=self._up, wait=wait, queue=queue)
         if self._page is None:
             return routing
         pages, messages = views.descriptions(self.node, self._wanted, self._config.gateway_limit)

@@ -26,11 +26,11 @@ def deadline(recipe: Recipe | None) -> float:
     return SHARE * (recipe.response_timeout if recipe is not None else 1)
 
 
-def routing(node: Node, wanted: Wanted, phase: Phase, *, alive: bool, wait: float) -> Routing:
-    """The gateway's task: `alive` tells whether TorchServe can be asked at all; `wait`: see limits.py."""
+def routing(node: Node, wanted: Wanted, phase: Phase, *, alive: bool, wait: float, queue: int) -> Routing:
+    """The gateway's task: `alive` tells whether TorchServe can be asked at all; the others: see limits.py."""
     models = {}
     for name in sorted({life.name for life in node.lives.values()}):
-        routes = {life.version: _route(life, node, wanted, alive, wait) for life in _of(node, name)}
+        routes = {life.version: _route(life, node, wanted, alive, wait, queue) for life in _of(node, name)}
         canary, mirror = _beside(node, wanted, name) if alive else (None, None)
         models[name] = ModelRoutes(
             routes,
@@ -57,10 +57,10 @@ def descriptions(node: Node, wanted: Wanted, limit: int) -> tuple[Pages, Message
     return described(served, limit)
 
 
-def _route(life: Life, node: Node, wanted: Wanted, alive: bool, wait: float) -> Route:
+def _route(life: Life, node: Node, wanted: Wanted, alive: bool, wait: float, queue: int) -> Route:
     recipe, limit = life.recipe, 0
     if recipe is not None:
-        limit = limits.requests(recipe, life.told, life.execution(node.told), wait)
+        limit = limits.requests(recipe, life.told, life.execution(node.told), wait=wait, queue=queue)
     stays = _stays(life, node, wanted)
     older = stays and recipe is not None and predictions_only(life.archive)
     return Route(deadline(recipe), life.unready if alive else RESTARTING, limit, older, leaving=not stays)

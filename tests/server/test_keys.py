@@ -105,6 +105,13 @@ def test_a_caller_gets_the_models_that_he_may_call_and_no_others(keyed: Gatewaye
     assert keyed.post("/predictions/cat", headers=forged).status_code == 403
 
 
+def test_only_who_has_a_key_is_told_of_it(gatewayed: Gatewayed) -> None:
+    """Envoy refuses some requests by 403 of itself."""
+    gatewayed.gateway.publish(routing())
+    response = gatewayed.post("/predictions/cat", headers={"connection": "upgrade", "upgrade": "websocket"})
+    assert (response.status_code, error(response)["code"]) == (400, "bad_request")
+
+
 def test_errors_over_the_other_protocols_are_texts(keyed: Gatewayed) -> None:
     body = keyed.post("/v2/models/cat/infer").json()
     assert body["error"].endswith("or as Authorization: Bearer KEY")

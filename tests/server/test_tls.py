@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +13,16 @@ import grpc
 import pytest
 import requests
 import trustme
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from scripts import config
 from scripts.errors import CommandError
 from scripts.gateway.envoy import Gateway
 from scripts.gateway.tls import Certificates
+from scripts.places import ROOT
 from tests.server.fake_torchserve import METHOD, message
 from tests.server.gatewayed import Gatewayed, eventually
 
@@ -84,6 +91,27 @@ def der(issued: trustme.LeafCert) -> bytes:
     return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
 
 
+def on_curve(curve: ec.EllipticCurve, secured: Secured) -> bytes:
+    """A new pair in the files, with trustme's names and signature; the certificate as DER."""
+    key = ec.generate_private_key(curve)
+    like = x509.load_pem_x509_certificate(secured.renew().cert_chain_pems[0].bytes())
+    signer = serialization.load_pem_private_key(secured.authority.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    made = x509.CertificateBuilder(
+        like.issuer,
+        like.subject,
+        key.public_key(),
+        x509.random_serial_number(),
+        like.not_valid_before_utc,
+        like.not_valid_after_utc,
+        [one for one in like.extensions if one.oid != x509.SubjectKeyIdentifier.oid],
+    ).sign(signer, hashes.SHA256())
+    secured.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    written = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    secured.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, *written))
+    return made.public_bytes(serialization.Encoding.DER)
+
+
 def test_rest_and_grpc_come_by_tls_and_nothing_else(secured: Secured) -> None:
     assert secured.url.startswith("https://127.0.0.1:")
     assert secured.post("/predictions/cat").status_code == 200
@@ -142,6 +170,30 @@ def test_half_of_a_renewal_keeps_the_old_pair(secured: Secured) -> None:
     eventually(lambda: secured.presented() == der(issued))
 
 
+@pytest.mark.parametrize(
+    ("curve", "taken"),
+    [
+        (ec.SECP256K1, False),
+        (ec.SECP224R1, False),
+        (ec.SECP256R1, True),
+        (ec.SECP384R1, True),
+        (ec.SECP521R1, True),
+    ],
+)
+def test_a_curve_that_envoy_doesnt_take_is_told(
+    secured: Secured, curve: type[ec.EllipticCurve], taken: bool
+) -> None:
+    before = secured.presented()
+    issued = on_curve(curve(), secured)
+    if taken:
+        assert secured.certificates.refresh(secured.scratch) is True
+        assert eventually(lambda: (now := secured.presented()) != before and now) == issued
+    else:
+        with pytest.raises(CommandError, match="is on a curve that the gateway doesn't speak"):
+            secured.certificates.refresh(secured.scratch)
+        assert secured.presented() == before
+
+
 def test_keys_lie_nowhere_but_in_the_gateways_own_folder(secured: Secured) -> None:
     secret = re.sub(rb"-----.*?-----|\s", b"", secured.key.read_bytes())[:60]
     for path in secured.gateway.log.parent.iterdir():
@@ -164,6 +216,26 @@ def test_callers_without_a_certificate_dont_get_in(mutual: Secured, tmp_path: Pa
             else:
                 with pytest.raises(requests.ConnectionError):
                     session.post(mutual.url + "/predictions/cat", b"x", timeout=10)
+
+
+@pytest.mark.parametrize(("whose", "well"), [("", False), ("stranger", False), ("caller", True)])
+def test_the_containers_check_brings_a_certificate_where_callers_need_one(
+    mutual: Secured, tmp_path: Path, whose: str, well: bool
+) -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["node"]
+    _, _, *options, script = service["healthcheck"]["test"]
+    environment = {"PTHSERVE_CA": str(mutual.trusted)}
+    if whose:
+        issued = (mutual.authority if whose == "caller" else trustme.CA()).issue_cert("caller")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / "caller.pem")
+        issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+        own = {"PTHSERVE_CERT": tmp_path / "caller.pem", "PTHSERVE_CERT_KEY": tmp_path / "key.pem"}
+        environment |= {name: str(path) for name, path in own.items()}
+    here = script.replace("8000", str(mutual.config.gateway.port))
+    found = subprocess.run(
+        [sys.executable, *options, here], env=environment, timeout=30, capture_output=True, check=False
+    )
+    assert (found.returncode == 0) == well, found.stderr
 
 
 def test_other_authorities_are_taken_without_a_restart(mutual: Secured, tmp_path: Path) -> None:

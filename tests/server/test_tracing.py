@@ -89,12 +89,16 @@ def test_what_is_read_whole_has_a_span_for_that_and_one_within(
     assert outer.name == ("dog" if by == "rest" else "POST")  # which model is in the message
 
 
-def test_callers_cant_invent_names_of_spans(traced: Gatewayed, receiver: OtlpReceiver) -> None:
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("path", ["/predictions/cow", "/predictions/cow/1.0", "/v1/models/cow:predict"])
+def test_callers_cant_invent_names_of_spans(
+    traced: Gatewayed, receiver: OtlpReceiver, path: str, size: int
+) -> None:
     given = uuid.uuid4().hex
-    assert traced.post("/predictions/cow", headers={"x-request-id": given}).status_code == 404
-    (span,) = arrived(receiver, given)
-    assert (span.name, span.tags["status"]) == ("POST", "404")
-    assert "model" not in span.tags
+    assert traced.post(path, b"x" * size, headers={"x-request-id": given}).status_code == 404
+    for span in arrived(receiver, given, 1 if size == 1 else 2):
+        assert (span.name, span.tags["status"]) == ("POST", "404")
+        assert "model" not in span.tags
 
 
 def test_nothing_waits_for_a_receiver_that_is_gone(tmp_path: Path) -> None:

@@ -25,6 +25,15 @@ def test_torchserves_own_limit_is_above_the_gateways(tmp_path: Path) -> None:
     assert shipped.gateway_limit < int(shipped.properties["max_request_size"])
 
 
+@pytest.mark.parametrize("limit", ["0", str(2**32), "5000000000"])
+def test_a_limit_that_envoy_cant_count_is_told(limit: str) -> None:
+    settings = config.given(config.load(SHIPPED), {"gateway_max_request_size": limit})
+    with pytest.raises(
+        CommandError, match=f"gateway_max_request_size is '{limit}'; must be from 1 to 4294967295"
+    ):
+        print(settings.gateway_limit)
+
+
 def test_every_group_of_lines_in_the_shipped_file_has_its_reason() -> None:
     for group in SHIPPED.read_text(encoding="utf-8").split("\n\n"):
         assert group.startswith("#"), group

@@ -36,6 +36,11 @@ def test_callers_as_the_file_has_them() -> None:
     ("text", "told"),
     [
         ("a: b: c", "is no YAML (line 1)"),
+        ("a: 2020-13-45", "is no YAML"),
+        (b"\xff\xfe\x00".decode("latin-1"), "is no YAML"),
+        (f"callers:\n  a: {{key: {ONE}}}\n  a: {{key: {TWO}}}", "has a name twice (line 3)"),
+        (f"callers:\n  a: {{key: {ONE}, key: {TWO}}}", "has a name twice (line 2)"),
+        (f"callers: {{a: {{{ONE}: 1, {ONE}: 2}}}}", "has a name twice (line 1)"),
         ("", "Expected `object`"),
         ("keys: {}", "unknown field `keys`"),
         ("{}", "missing required field `callers`"),
@@ -162,4 +167,4 @@ def test_buckets_fill_at_the_callers_rate() -> None:
 
 def test_nobody_is_asked_where_no_keys_are_given() -> None:
     host = {"name": "callers", "routes": [{"match": {"path": "/x"}}]}
-    assert access.guarded(host, Routing({}, True, True)) is host
+    assert access.guarded(host, Routing({}, True, True)) == host

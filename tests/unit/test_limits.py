@@ -32,8 +32,10 @@ def measured(seconds: float) -> Execution:
     return Execution("eager", batch_seconds=seconds)
 
 
-def asked_of(of: Recipe, workers: int, execution: Execution | None, wait: float = 0.25) -> int:
-    return limits.requests(of, workers, execution, wait)
+def asked_of(
+    of: Recipe, workers: int, execution: Execution | None, wait: float = 0.25, queue: int = 200
+) -> int:
+    return limits.requests(of, workers, execution, wait=wait, queue=queue)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +88,12 @@ def test_noise_changes_nothing_as_a_rule() -> None:
     assert set(noisy) == {64}
 
 
-def test_torchserves_own_queue_is_what_the_limits_are_made_for() -> None:
-    assert config.load(ROOT / "config.properties").properties["job_queue_size"] == str(limits.QUEUE)
+@pytest.mark.parametrize("size", [20, 5000])
+def test_no_more_are_let_in_than_torchserves_own_queue_takes(size: int) -> None:
+    shipped = config.load(ROOT / "config.properties")
+    queue = config.given(shipped, {"job_queue_size": str(size)}).queue
+    most = asked_of(recipe(batchSize=8), 1, measured(0.0001), wait=1, queue=queue)
+    assert most == 8 + size
 
 
 def test_a_versions_clusters_have_its_limit_and_no_others() -> None:

@@ -156,7 +156,7 @@ def test_a_signal_while_some_models_still_come_up_lets_the_others_answer_what_th
             False,
             "",
         ),
-        ("0.0.0.0", False, {}, False, "0.0.0.0:8080 is open to other machines, and asks nobody"),
+        ("0.0.0.0", False, {}, False, "0.0.0.0:8080 (inference_address) is open to other machines"),
         ("0.0.0.0", False, {}, True, ""),
         ("127.0.0.1", False, {"gateway_keys": "keys.yaml"}, False, "leave out --no-gateway"),
         ("127.0.0.1", False, {"gateway_tracing": "http://127.0.0.1:4318"}, True, "leave out --no-gateway"),
@@ -173,6 +173,33 @@ def test_no_door_is_open_by_accident(
         assert refused in str(caught.value)
     else:
         up.check_doors(settings, gateway=gateway, insecure=insecure)
+
+
+@pytest.mark.parametrize("gateway", [True, False])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "inference_address",
+        "management_address",
+        "metrics_address",
+        "grpc_inference_address",
+        "grpc_management_address",
+        "gateway_metrics_address",
+    ],
+)
+def test_keys_guard_the_gateway_and_nothing_beside_it(key: str, gateway: bool) -> None:
+    shipped = config.load(ROOT / "config.properties")
+    opened = shipped.properties[key].replace("127.0.0.1", "0.0.0.0")
+    keys = {"gateway_keys": "keys.yaml"} if gateway else {}
+    settings = config.given(shipped, {key: opened, **keys})
+    up.check_doors(settings, gateway=gateway, insecure=True)
+    if key == "gateway_metrics_address" and not gateway:  # nobody listens there
+        up.check_doors(settings, gateway=gateway, insecure=False)
+        return
+    with pytest.raises(CommandError) as caught:
+        up.check_doors(settings, gateway=gateway, insecure=False)
+    named = key.replace("address", "port") if key.startswith("grpc") else key
+    assert f"({named}) is open to other machines" in str(caught.value)
 
 
 def test_the_curl_lines_bring_what_the_gateway_asks_for() -> None:

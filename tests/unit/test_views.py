@@ -43,7 +43,7 @@ class Scene:
         return one
 
     def routing(self, wanted: Wanted, phase: Phase = "serving", *, alive: bool = True) -> Routing:
-        return views.routing(self.node, wanted, phase, alive=alive, wait=0.25)
+        return views.routing(self.node, wanted, phase, alive=alive, wait=0.25, queue=200)
 
 
 @pytest.fixture
