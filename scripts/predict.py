@@ -20,6 +20,7 @@ from scripts.calling.ways import ByGrpc, Rest, Way, check_names
 from scripts.endpoints import say
 from scripts.errors import CommandError
 from scripts.places import Places, shown
+from scripts.processes.signals import interrupts
 from scripts.progress import bar
 
 STDIN = "-"
@@ -95,10 +96,9 @@ def _folder(
     done = 0
     try:
         jobs = 1 if asked.way == "local" else asked.jobs
-        with bar(console, seen=not sys.stdout.isatty()) as progress:
-            for one in progress.track(
-                scoring.score(wanted, open_way(), jobs), total=len(wanted), description="scoring"
-            ):
+        with interrupts() as interrupted, bar(console, seen=not sys.stdout.isatty()) as progress:
+            scored = scoring.score(wanted, open_way(), jobs, interrupted)
+            for one in progress.track(scored, total=len(wanted), description="scoring"):
                 done += 1  # before its line is seen: whoever stops it then is told of it
                 failed += _write(one, lines, out)
         out.write(lines.end())

@@ -201,7 +201,11 @@ SHARED = [
     BadBody("lists nested 100,000 deep", b"[" * 100_000 + b"]" * 100_000, JSON, 400, "bad_json"),
     BadBody("100,000 open brackets", b"[" * 100_000, JSON, 400, "bad_json"),
     BadBody(
-        "objects nested 100,000 deep", b'{"input":' * 100_000 + b"1" + b"}" * 100_000, JSON, 400, "bad_json"
+        "objects nested 100,000 deep",
+        b'{"input":' * 100_000 + b"1" + b"}" * 100_000,
+        JSON,
+        413,
+        "too_many_items",
     ),
     BadBody("lists in input nested 100,000 deep", b'{"input":' + b"[" * 100_000, JSON, 400, "bad_json"),
     BadBody("npy that holds a pickle", pickled(), NPY, 400, "wrong_type"),

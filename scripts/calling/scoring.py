@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,6 +19,7 @@ from scripts.calling.ways import Way
 from scripts.errors import CommandError
 
 TRIES = 6
+LOOK = 0.5  # s between two looks whether somebody wants to stop
 LONGEST_WAIT = 30.0  # s; however long Retry-After says
 RECONNECT = 1.0  # s; a gateway that restarts is back by then, or a few tries later
 
@@ -64,20 +65,32 @@ def _fail(error: OSError) -> None:
     raise error
 
 
-def score(wanted: Sequence[Input], way: Way, jobs: int) -> Iterator[Scored]:
+def score(
+    wanted: Sequence[Input], way: Way, jobs: int, interrupted: threading.Event | None = None
+) -> Iterator[Scored]:
     """Each input's answer, in order, as soon as the order allows. A file is read when it is sent.
 
-    Raises what no single file is to blame for: NoServer, or Refused with a status of FOR_ALL.
+    Raises what no single file is to blame for: NoServer, or Refused with a status of FOR_ALL; and
+    KeyboardInterrupt soon after `interrupted` is set.
     """
+    interrupted = interrupted or threading.Event()
     waiting: deque[Future[Scored]] = deque()
     with Crew(min(jobs, len(wanted))) as crew:
         scorer = _Scorer(way, crew.ended)
         for one in wanted:
             waiting.append(crew.begin(partial(scorer.score, one)))
             if len(waiting) >= jobs * AHEAD:
-                yield waiting.popleft().result()
+                yield _awaited(waiting.popleft(), interrupted)
         while waiting:
-            yield waiting.popleft().result()
+            yield _awaited(waiting.popleft(), interrupted)
+
+
+def _awaited(future: Future[Scored], interrupted: threading.Event) -> Scored:
+    while not future.done():
+        wait([future], LOOK)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+    return future.result()
 
 
 class Crew:

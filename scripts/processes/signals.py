@@ -10,6 +10,25 @@ from types import FrameType
 
 
 @contextmanager
+def interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C raises KeyboardInterrupt as ever, and sets this event.
+
+    Where it strikes a finalizer, Python prints the exception and goes on: who waits has to look here as well.
+    """
+    seen = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        seen.set()
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def stop_requested() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, as often as they come, and SIGHUP unless `nohup` ignores it."""
     stop = threading.Event()

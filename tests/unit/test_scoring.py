@@ -185,3 +185,19 @@ def test_a_mistake_of_ours_is_no_failure_of_a_file(files: list[Input]) -> None:
 
     with pytest.raises(ZeroDivisionError):
         scored(files, answer)
+
+
+def test_an_interruption_that_a_finalizer_swallowed_is_noticed(tmp_path: Path) -> None:
+    held = threading.Event()
+
+    class Slow:
+        def answer(self, body: bytes, request_id: str) -> bytes:
+            held.wait(60)
+            return b"1"
+
+    (tmp_path / "a.json").write_bytes(b"1")
+    interrupted = threading.Event()
+    interrupted.set()
+    with pytest.raises(KeyboardInterrupt):
+        next(scoring.score(scoring.inputs(tmp_path), Slow(), 1, interrupted))
+    held.set()
