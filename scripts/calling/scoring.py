@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,11 @@ TRIES = 6
 LOOK = 0.5  # s between two looks whether somebody wants to stop
 LONGEST_WAIT = 30.0  # s; however long Retry-After says
 RECONNECT = 1.0  # s; a gateway that restarts is back by then, or a few tries later
+
+CROWDED = ("overloaded", "rate_limited")
+"""Codes of refusals for which others' requests, and ours, are to blame: they take none of the tries."""
+
+PATIENCE = 600.0  # s; for a place in the crowd
 
 AHEAD = 4
 """Answers that may wait for a slow one before them, for each request in flight."""
@@ -151,18 +157,20 @@ class _Scorer:
 
     def _patiently(self, body: bytes) -> bytes:
         """The answer; where the server asks for patience, or was there a moment ago, after a few tries."""
-        for left in reversed(range(TRIES)):
+        left, until = TRIES, time.monotonic() + PATIENCE
+        while True:
             try:
                 answer = self._way.answer(body, uuid.uuid4().hex)
                 self._answered = True
                 return answer
             except (Refused, NoServer) as error:
-                wait = self._wait(error)
-                if wait is None or not left or self._ended.wait(min(wait, LONGEST_WAIT)):
+                pause = self._pause(error)
+                if error.code not in CROWDED or time.monotonic() > until:
+                    left -= 1
+                if pause is None or not left or self._ended.wait(min(pause, LONGEST_WAIT)):
                     raise
-        raise AssertionError("the last try returns or raises")
 
-    def _wait(self, error: Refused | NoServer) -> float | None:
+    def _pause(self, error: Refused | NoServer) -> float | None:
         """Seconds until the next try makes sense; None when it doesn't."""
         if isinstance(error, Refused):
             self._answered = True

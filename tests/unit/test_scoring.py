@@ -201,3 +201,18 @@ def test_an_interruption_that_a_finalizer_swallowed_is_noticed(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         next(scoring.score(scoring.inputs(tmp_path), Slow(), 1, interrupted))
     held.set()
+
+
+def test_a_crowd_takes_none_of_the_tries(tmp_path: Path) -> None:
+    """A slow model takes a few requests at once, and we send more: each gets its turn."""
+    refusals = iter([Refused("full", status=503, code="overloaded", retry_after=0)] * (scoring.TRIES * 3))
+
+    class Full:
+        def answer(self, body: bytes, request_id: str) -> bytes:
+            if (refusal := next(refusals, None)) is not None:
+                raise refusal
+            return b"1"
+
+    (tmp_path / "a.json").write_bytes(b"1")
+    (scored,) = scoring.score(scoring.inputs(tmp_path), Full(), 1)
+    assert scored.answer == b"1"
