@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-from scripts.gateway.answering import OF
+from scripts.gateway.answering import FILTERS, OF
 from scripts.gateway.replies import Document
 from scripts.gateway.routing import Caller, Routing
 
@@ -25,8 +25,7 @@ HEADERS = ("x-api-key", "authorization")
 OPEN = ("/healthz", "/ready", "/v2/health/live", "/v2/health/ready")
 """What asks nobody for a key: probes of load balancers have none."""
 
-FILTERS = "envoy.filters.http"
-EXTENSIONS = "type.googleapis.com/envoy.extensions.filters.http"
+NAMED = "envoy.filters.http"
 ANY_NUMBER = 2**32 - 1
 
 
@@ -48,7 +47,7 @@ def guarded(host: Document, routing: Routing) -> Document:
 def _route(route: Document, opened: Collection[str], callers: Sequence[Caller]) -> Document:
     told_of, route = route.get(OF), _unmarked(route)
     if route["match"].get("path") in opened:
-        return route | _with(route, {f"{FILTERS}.api_key_auth": _off(), f"{FILTERS}.local_ratelimit": _off()})
+        return route | _with(route, {f"{NAMED}.api_key_auth": _off(), f"{NAMED}.local_ratelimit": _off()})
     names = {cluster.partition("/")[0] for cluster in _clusters(route) if "/" in cluster}
     names |= {told_of} if told_of is not None else set()
     guards: Document = {}
@@ -70,8 +69,8 @@ def _clusters(route: Document) -> Iterator[str]:
 
 def _keys(callers: Sequence[Caller]) -> Document:
     return {
-        f"{FILTERS}.api_key_auth": {
-            "@type": f"{EXTENSIONS}.api_key_auth.v3.ApiKeyAuthPerRoute",
+        f"{NAMED}.api_key_auth": {
+            "@type": f"{FILTERS}.api_key_auth.v3.ApiKeyAuthPerRoute",
             "credentials": [{"key": key, "client": caller.name} for caller in callers for key in caller.keys],
             "key_sources": [{"header": name} for name in HEADERS],
             "forwarding": {"header": CALLER, "hide_credentials": True},
@@ -87,8 +86,8 @@ def _models(name: str, callers: Sequence[Caller]) -> Document:
     principals = [{"header": {"name": CALLER, "string_match": {"exact": one}}} for one in allowed]
     policies = {"callers": {"permissions": [{"any": True}], "principals": principals}} if allowed else {}
     return {
-        f"{FILTERS}.rbac": {
-            "@type": f"{EXTENSIONS}.rbac.v3.RBACPerRoute",
+        f"{NAMED}.rbac": {
+            "@type": f"{FILTERS}.rbac.v3.RBACPerRoute",
             "rbac": {"rules": {"action": "ALLOW", "policies": policies}},
         }
     }
@@ -100,8 +99,8 @@ def _rates(callers: Sequence[Caller]) -> Document:
     if not limited:
         return {}
     return {
-        f"{FILTERS}.local_ratelimit": {
-            "@type": f"{EXTENSIONS}.local_ratelimit.v3.LocalRateLimit",
+        f"{NAMED}.local_ratelimit": {
+            "@type": f"{FILTERS}.local_ratelimit.v3.LocalRateLimit",
             "stat_prefix": "callers",
             "filter_enabled": _always("enabled"),
             "filter_enforced": _always("enforced"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from scripts.gateway import replies
-from scripts.gateway.matching import method, pattern, share
+from scripts.gateway.matching import method, pattern, present, share
 from scripts.gateway.replies import Document, Reply, header
 from scripts.gateway.routing import Mirror, Route
 from scripts.gateway.ways import PLAIN
@@ -111,7 +111,7 @@ def answered(
             "retry_policy": {
                 "retry_on": "connect-failure,reset,retriable-headers",
                 "num_retries": 1,
-                "retriable_headers": [{"name": AGAIN, "present_match": True}],
+                "retriable_headers": [present(AGAIN)],
             },
             **copied,
             **more,
@@ -121,9 +121,9 @@ def answered(
     }
 
 
-def of_model(name: str) -> Document:
-    """Marks a route that tells of this model alone, for access.py, which takes the mark away; none for ""."""
-    return {OF: name} if name else {}
+def of_model(name: str, routes: Iterable[Document]) -> Iterator[Document]:
+    """Routes that tell of this model alone, marked for access.py, which takes the mark away; "": of all."""
+    return (route | {OF: name} if name else route for route in routes)
 
 
 def to_lua(**values: str) -> Document:

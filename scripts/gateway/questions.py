@@ -66,7 +66,7 @@ def readiness(routing: Routing) -> Iterator[Document]:
     yield from got("/v2/health/ready", READY if routing.ready else not_all, plain=True)
     for name, model in routing.models.items():
         if offered(model):
-            yield from (route | of_model(name) for route in _model(name, model))
+            yield from of_model(name, _model(name, model))
     yield told(pattern(f"/ready/{NAMES}"), replies.unknown_model(SECOND))
     models = pattern(f"/v[12]/models/{NAMES}(?:(?:/versions/{NAMES})?/ready)?")
     yield told({**models, "headers": [method("GET|HEAD")]}, replies.unknown_model(THIRD), plain=True)
@@ -95,13 +95,17 @@ def pages(routing: Routing) -> Iterator[Document]:
     json = {"path": "/", "headers": [method("GET|HEAD"), exactly("accept", "application/json")]}
     yield told(json, Reply(200, {"status": "alive"}))  # as KServe's first protocol asks a server
     for path, page in routing.pages.items():
-        yield filed({"path": path, "headers": [method("GET|HEAD")]}, path) | of_model(page.model)
-        yield told({"path": path}, replies.ONLY_GET, plain=path.startswith("/v"))
+        yield from of_model(page.model, _page(path))
     latency = [method("GET"), exactly(":path", "/latency")]
     yield {
         "match": {"path": "/latency", "headers": latency},
         "route": {"cluster": "latency", "prefix_rewrite": LATENCY, "timeout": "5s"},
     }
+
+
+def _page(path: str) -> Iterator[Document]:
+    yield filed({"path": path, "headers": [method("GET|HEAD")]}, path)
+    yield told({"path": path}, replies.ONLY_GET, plain=path.startswith("/v"))
 
 
 def files(routing: Routing) -> Iterator[tuple[str, Page]]:
@@ -128,23 +132,16 @@ def by_grpc(routing: Routing) -> Iterator[Document]:
     yield _asked("ServerLive", "yes" if routing.healthy else "no")
     yield _asked("ServerReady", "yes" if routing.ready else "no")
     for name, model in routing.models.items():
-        versions = offered(model)
-        if versions:
-            yield _asked(
-                "ModelReady", "no" if why_not(model) else "yes", exactly(MODEL, name), absent(VERSION)
-            )
-        for version, route in versions.items():
-            asked = exactly(MODEL, name), exactly(VERSION, version)
-            yield _asked("ModelReady", "no" if route.unready else "yes", *asked) | of_model(name)
+        if offered(model):
+            yield from of_model(name, _ready_by_grpc(name, model))
     yield _asked("ModelReady", "no")
     if "ServerMetadata" in routing.messages:
         yield _asked("ServerMetadata", "ServerMetadata")
     for key in routing.messages:
-        method_, _, named = key.partition("/")
+        asked, _, named = key.partition("/")
         if named:
             name, _, version = named.partition("/")
-            which = exactly(VERSION, version) if version else absent(VERSION)
-            yield _asked(method_, key, exactly(MODEL, name), which) | of_model(name)
+            yield from of_model(name, [_asked(asked, key, *naming(name, version))])
     yield told(
         {"path": f"{OIP}/ModelMetadata", "headers": [present(MODEL)]},
         replies.unknown_model(f"%REQ({MODEL})%"),
@@ -152,8 +149,19 @@ def by_grpc(routing: Routing) -> Iterator[Document]:
     )
 
 
-def _asked(method_: str, key: str, *headers: Document) -> Document:
-    return filed({"path": f"{OIP}/{method_}", "headers": [present(WHOLE), *headers]}, f"/grpc/{key}")
+def _ready_by_grpc(name: str, model: ModelRoutes) -> Iterator[Document]:
+    yield _asked("ModelReady", "no" if why_not(model) else "yes", *naming(name))
+    for version, route in offered(model).items():
+        yield _asked("ModelReady", "no" if route.unready else "yes", *naming(name, version))
+
+
+def naming(name: str, version: str = "") -> tuple[Document, Document]:
+    """Matches messages that name this model, and this version or none."""
+    return exactly(MODEL, name), exactly(VERSION, version) if version else absent(VERSION)
+
+
+def _asked(called: str, key: str, *headers: Document) -> Document:
+    return filed({"path": f"{OIP}/{called}", "headers": [present(WHOLE), *headers]}, f"/grpc/{key}")
 
 
 def offered(model: ModelRoutes) -> dict[str, Route]:

@@ -31,7 +31,7 @@ from scripts.gateway.answering import (
     told,
 )
 from scripts.gateway.matching import absent, exactly, length, method, pattern, present, share
-from scripts.gateway.questions import FIFTH, LAST, NAMES, SECOND, THIRD, offered
+from scripts.gateway.questions import FIFTH, LAST, NAMES, SECOND, THIRD, naming, offered
 from scripts.gateway.replies import Document, Reply, header
 from scripts.gateway.routing import Mirror, ModelRoutes, Route, Routing
 from scripts.gateway.ways import BODIES, INFER, OIP, OIP_GRPC, PREDICTIONS, WAYS
@@ -53,7 +53,7 @@ def routes(routing: Routing, limit: int) -> list[Document]:
     found += [*questions.pages(routing), *questions.readiness(routing), *_whole(limit)]
     found += all_told(replies.too_large(limit), length(limit + 1, 2**63 - 2))
     for name, model in routing.models.items():
-        found += [route | of_model(name) for route in _model(name, model)]
+        found += of_model(name, _model(name, model))
     return [*found, *questions.by_grpc(routing), *_unknown()]
 
 
@@ -174,8 +174,7 @@ def _led(
 
 def _message(path: str, name: str, version: str) -> Document:
     """What grpc.lua has read; "" for those who name no version."""
-    asked = exactly(VERSION, version) if version else absent(VERSION)
-    return {"path": path, "headers": [present(WHOLE), exactly(MODEL, name), asked]}
+    return {"path": path, "headers": [present(WHOLE), *naming(name, version)]}
 
 
 def _by_grpc(match: Document, reply: Reply) -> Document:

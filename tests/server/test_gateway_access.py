@@ -84,6 +84,18 @@ def test_metadata_by_grpc(guarded: Gatewayed) -> None:
         assert call.code().name == status
 
 
+def test_readiness_by_grpc(guarded: Gatewayed) -> None:
+    key = tuple(DOGS.items())
+    for name, version, status in (
+        ("dog", "", "OK"),
+        ("cat", "", "PERMISSION_DENIED"),
+        ("cat", "1.0", "PERMISSION_DENIED"),
+    ):
+        asked = messages.ModelReadyRequest(name=name, version=version).SerializeToString()
+        _, call = guarded.call(asked, f"{SERVICE}/ModelReady", metadata=key)
+        assert call.code().name == status
+
+
 def test_a_message_means_the_same_here_and_at_torchserve(guarded: Gatewayed) -> None:
     """Java drops the bits of a tag above the 32nd: what follows here would be the model's name there."""
     disguised = b"\x8a\x80\x80\x80\x80\x01" + b"\x03cat"
