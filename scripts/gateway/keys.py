@@ -8,7 +8,7 @@ callers:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,6 @@ from handlers.recipe.structs import Name
 from scripts.errors import CommandError
 from scripts.gateway.routing import Caller
 from scripts.places import shown
-from scripts.serving.node import Say
 
 SHORTEST = 16
 """Characters of a key: fewer could be guessed."""
@@ -52,7 +51,7 @@ class Listed(Struct, frozen=True, forbid_unknown_fields=True):
 class KeyFile:
     """What one file says of callers: the last time that it was right."""
 
-    def __init__(self, path: Path, say: Say) -> None:
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         self.path = path
         self.callers: tuple[Caller, ...] = ()
         self._say = say

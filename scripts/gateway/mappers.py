@@ -20,6 +20,9 @@ GRPC = (
     "(request.headers['content-type'].startsWith('application/grpc')"
     f" || request.headers['x-pthserve-path'].startsWith('{OIP}/'))"  # a body of HTTP by now
 )
+FORBIDDEN = "response.code == 403 && response.code_details.startsWith('rbac')"
+"""By a key; there is another 403, for who wants to leave HTTP."""
+
 PLAIN = "request.headers['x-pthserve-path'].matches('^/v[12](/|$)')"
 """KServe v1 and the Open Inference Protocol, whose errors are a text: {"error": "...", "code": "..."}."""
 
@@ -30,10 +33,7 @@ def envoys_own(limit: int) -> list[tuple[str, Reply]]:
     bad, http = "bad_request", "the request isn't valid HTTP"
     return [
         ("response.code == 401", replies.UNAUTHORIZED),
-        (
-            "response.code == 403 && response.code_details.startsWith('rbac')",
-            replies.FORBIDDEN,
-        ),  # not Upgrade's
+        (FORBIDDEN, replies.FORBIDDEN),
         ("response.code == 429", replies.RATE_LIMITED),
         ("response.code == 413", replies.too_large(limit)),
         (

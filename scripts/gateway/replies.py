@@ -63,9 +63,10 @@ def refusal(
     retry_after: int = 0,
     allow: str = "",
     formatted: bool = False,
+    challenge: str = "",
 ) -> Reply:
     body = {"code": code, "message": message, "hint": hint}
-    return Reply(status, body, grpc, retry_after, allow, formatted)
+    return Reply(status, body, grpc, retry_after, allow, formatted, challenge)
 
 
 NOT_HERE = refusal(
@@ -143,22 +144,12 @@ TOO_LATE = refusal(
     "send fewer items at a time, or have responseTimeout raised in the model's recipe",
     grpc=DEADLINE_EXCEEDED,
 )
-
-
-def only(methods: Sequence[str]) -> Reply:
-    """Of a path that takes no other."""
-    told = " or ".join(methods)
-    return refusal(405, "wrong_method", f"predictions take {told}", f"send {told}", allow=", ".join(methods))
-
-
-UNAUTHORIZED = Reply(
+UNAUTHORIZED = refusal(
     401,
-    {
-        "code": "unauthorized",
-        "message": "there is no key with the request, or none that is known here",
-        "hint": "send yours as x-api-key: KEY, or as Authorization: Bearer KEY",
-    },
-    UNAUTHENTICATED,
+    "unauthorized",
+    "there is no key with the request, or none that is known here",
+    "send yours as x-api-key: KEY, or as Authorization: Bearer KEY",
+    grpc=UNAUTHENTICATED,
     challenge='Bearer realm="pthserve"',
 )
 FORBIDDEN = refusal(
@@ -176,6 +167,12 @@ RATE_LIMITED = refusal(
     grpc=RESOURCE_EXHAUSTED,
     retry_after=1,  # no caller's rate is below one a second
 )
+
+
+def only(methods: Sequence[str]) -> Reply:
+    """Of a path that takes no other."""
+    told = " or ".join(methods)
+    return refusal(405, "wrong_method", f"predictions take {told}", f"send {told}", allow=", ".join(methods))
 
 
 def predictions_only(name: str, version: str) -> Reply:

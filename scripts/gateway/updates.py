@@ -5,6 +5,7 @@ A file counts when it is renamed into its folder. Clusters go first, then the ro
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from scripts.config import Config
 from scripts.gateway import questions, xds
 from scripts.gateway.admin import Admin, Connection
 from scripts.gateway.replies import Document
-from scripts.gateway.routing import Routing
+from scripts.gateway.routing import Page, Routing
 from scripts.gateway.xds import Upstreams
 from scripts.processes import ports
+from scripts.state import durable
 
 CDS, RDS = r"cluster_manager\.cds", r"http\.gateway\.rds\.routes"
 
@@ -36,7 +38,7 @@ class Updates:
         self._clusters_revision = 0
         self._routes_revision = 0
         self._rejections = 0
-        self._named: set[str] = set()  # the files of the last routes
+        self._filed: set[Path] = set()  # the files of the last routes
 
     def write_clusters(self, routing: Routing) -> None:
         """Nothing when they are as they were, because Envoy would take no notice of the new revision."""
@@ -55,18 +57,20 @@ class Updates:
         """And the files that they lead to, which are there before the routes and while others follow."""
         self._routes_revision += 1
         revision = str(self._routes_revision)
-        named = {xds.file_name(page.body): page.body for _, page in questions.files(routing)}
-        for name, body in named.items():
-            if not (self._files / name).exists():
-                unfinished = self._files / "unfinished"
-                unfinished.write_bytes(body)
-                unfinished.replace(self._files / name)
-        resources = [xds.route_configuration(routing, revision, self._config.gateway_limit, self._files)]
+        files = {path: (page, self._file(page)) for path, page in questions.files(routing)}
+        for page, file in files.values():
+            if not file.exists():
+                durable.replace(file, page.body, sync=False)
+        resources = [xds.route_configuration(routing, revision, self._config.gateway_limit, files)]
         write(self._routes_file, _named(self._routes_revision, resources))
-        for path in self._files.iterdir():
-            if path.name not in self._named | named.keys():
-                path.unlink()
-        self._named = set(named)
+        now = {file for _, file in files.values()}
+        for file in set(self._files.iterdir()) - self._filed - now:
+            file.unlink()
+        self._filed = now
+
+    def _file(self, page: Page) -> Path:
+        """One that never changes."""
+        return self._files / hashlib.sha256(page.body).hexdigest()
 
     def has_clusters(self) -> bool:
         """On the main thread, which is enough: it hands them to each worker before any later routes."""
@@ -93,9 +97,7 @@ class Updates:
 
 def write(path: Path, document: Document) -> None:
     """In one step: Envoy never reads half of it."""
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(document), encoding="utf-8")
-    unfinished.replace(path)
+    durable.replace(path, json.dumps(document).encode(), sync=False)
 
 
 def _named(revision: int, resources: list[Document]) -> Document:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from scripts.gateway import access, questions, replies, routes
 from scripts.gateway.admin import REVISION
 from scripts.gateway.answering import AGAIN, FILES_HOST, told
 from scripts.gateway.replies import Document, header
-from scripts.gateway.routing import Mirror, Routing
+from scripts.gateway.routing import Mirror, Page, Routing
 
 CONNECT = "1s"  # TorchServe is on this machine, or beside it
 KEPT = "60s"  # idle connections; TorchServe itself never closes them
@@ -42,8 +41,12 @@ class Upstreams(Struct, frozen=True):
     script: Path
 
 
-def route_configuration(routing: Routing, revision: str, limit: int, files: Path) -> Document:
-    """All routes. `revision` stands where the gateway's own question finds it; `files` is their folder."""
+def route_configuration(
+    routing: Routing, revision: str, limit: int, files: Mapping[str, tuple[Page, Path]]
+) -> Document:
+    """All routes. `revision` stands where the gateway's own question finds it; `files`: pages by their path,
+    and where each lies.
+    """
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": "routes",
@@ -59,25 +62,20 @@ def route_configuration(routing: Routing, revision: str, limit: int, files: Path
                 routing,
             ),
             {"name": "revision", "domains": [REVISION], "routes": [routes.revision(revision)]},
-            {"name": "files", "domains": [FILES_HOST], "routes": list(_filings(routing, files))},
+            {"name": "files", "domains": [FILES_HOST], "routes": list(_filings(files))},
         ],
         "max_direct_response_body_size_bytes": max(
-            [LARGEST_REPLY, *(len(page.body) for _, page in questions.files(routing))]
+            [LARGEST_REPLY, *(len(page.body) for page, _ in files.values())]
         ),
         "response_headers_to_add": [header("x-request-id", "%REQ(x-request-id)%")],
         "response_headers_to_remove": [AGAIN],
     }
 
 
-def _filings(routing: Routing, folder: Path) -> Iterator[Document]:
-    for path, page in questions.files(routing):
-        yield questions.filing(path, page, str(folder / file_name(page.body)))
+def _filings(files: Mapping[str, tuple[Page, Path]]) -> Iterator[Document]:
+    for path, (page, file) in files.items():
+        yield questions.filing(path, page, str(file))
     yield told({"prefix": "/"}, replies.NOT_HERE)
-
-
-def file_name(body: bytes) -> str:
-    """Of a file that never changes."""
-    return hashlib.sha256(body).hexdigest()
 
 
 def clusters(routing: Routing, upstreams: Upstreams) -> list[Document]:

@@ -29,7 +29,7 @@ def deadline(recipe: Recipe | None) -> float:
 def routing(node: Node, wanted: Wanted, phase: Phase, *, alive: bool, wait: float, queue: int) -> Routing:
     """The gateway's task: `alive` tells whether TorchServe can be asked at all; the others: see limits.py."""
     models = {}
-    for name in sorted({life.name for life in node.lives.values()}):
+    for name in _names(node):
         routes = {life.version: _route(life, node, wanted, alive, wait, queue) for life in _of(node, name)}
         canary, mirror = _beside(node, wanted, name) if alive else (None, None)
         models[name] = ModelRoutes(
@@ -46,7 +46,7 @@ def routing(node: Node, wanted: Wanted, phase: Phase, *, alive: bool, wait: floa
 def descriptions(node: Node, wanted: Wanted, limit: int) -> tuple[Pages, Messages]:
     """What callers can read of the models; `limit`: bytes of a body."""
     served = []
-    for name in sorted({life.name for life in node.lives.values()}):
+    for name in _names(node):
         lives = [life for life in _of(node, name) if _stays(life, node, wanted)]
         offered = (
             Offered(life.version, life.archive, deadline(life.recipe), life.execution(node.told))
@@ -97,7 +97,7 @@ def _answers(models: Mapping[str, ModelRoutes], name: str) -> bool:
 def seen(node: Node, wanted: Wanted) -> dict[str, SeenModel]:
     """Every version of every model on this node."""
     models = {}
-    for name in sorted({life.name for life in node.lives.values()}):
+    for name in _names(node):
         versions = {life.version: _seen(life, node, wanted) for life in _of(node, name)}
         canary, mirror = _beside(node, wanted, name)
         models[name] = SeenModel(
@@ -128,6 +128,10 @@ def _seen(life: Life, node: Node, wanted: Wanted) -> SeenVersion:
         samples=samples(life.recipe) if life.recipe is not None and life.registered else "",
         assumed=tuple(life.recipe.handler.assumptions) if life.recipe is not None else (),
     )
+
+
+def _names(node: Node) -> list[str]:
+    return sorted({life.name for life in node.lives.values()})
 
 
 def _of(node: Node, name: str) -> list[Life]:
